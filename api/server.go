@@ -1,0 +1,130 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/reconsent/reconsent/connector"
+	"github.com/reconsent/reconsent/consent"
+)
+
+// Config is what a Server is made of. All fields are required.
+type Config struct {
+	Connector *connector.Connector
+	Now       func() time.Time
+	Log       *slog.Logger
+	Version   string
+}
+
+// Server answers HTTP. It is safe for concurrent use.
+type Server struct {
+	connector *connector.Connector
+	now       func() time.Time
+	log       *slog.Logger
+	version   string
+	document  func() ([]byte, error)
+}
+
+// New returns a Server.
+func New(cfg Config) *Server {
+	s := &Server{connector: cfg.Connector, now: cfg.Now, log: cfg.Log, version: cfg.Version}
+	// Made on first use: reflection over every type has no place in start-up.
+	s.document = sync.OnceValues(func() ([]byte, error) { return Document(cfg.Version) })
+	return s
+}
+
+// Handler returns the routes.
+func (s *Server) Handler() http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	r.RedirectTrailingSlash = false
+	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
+	r.ContextWithFallback = true
+	r.Use(s.recoverPanic, s.hardened)
+	r.NoRoute(func(c *gin.Context) {
+		s.fail(c, &consent.Error{Code: codeNotFound, Detail: "There is nothing at this address; /docs lists what there is."})
+	})
+	r.NoMethod(func(c *gin.Context) {
+		s.fail(c, &consent.Error{Code: codeMethodNotAllowed, Detail: "This address does not take this method; /docs lists what it takes."})
+	})
+	for _, op := range operations {
+		r.Handle(op.method, ginPath(op.path), s.authenticated(op.handle))
+	}
+	s.pages(r)
+	s.health(r)
+	return r
+}
+
+// ginPath writes {name} as gin does.
+func ginPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// authenticated runs a handler for the application of the request's API key.
+func (s *Server) authenticated(handle handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		app, err := s.application(c)
+		if err != nil {
+			s.fail(c, err)
+			return
+		}
+		if err := texts(long("id", c.Param("id"))); err != nil {
+			s.fail(c, err)
+			return
+		}
+		handle(s, c, app)
+	}
+}
+
+func (s *Server) application(c *gin.Context) (*consent.Application, error) {
+	refused := &consent.Error{Code: codeUnauthorized, Detail: "Send one header Authorization: Bearer <API key>, with a key that has not been revoked."}
+	c.Header("WWW-Authenticate", `Bearer realm="reconsent"`)
+	values := c.Request.Header.Values("Authorization")
+	if len(values) != 1 {
+		return nil, refused
+	}
+	scheme, key, found := strings.Cut(values[0], " ")
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return nil, refused
+	}
+	app, err := s.connector.Authenticate(c, strings.TrimSpace(key))
+	if err != nil {
+		if isNotFound(err) {
+			return nil, refused
+		}
+		return nil, err
+	}
+	c.Writer.Header().Del("WWW-Authenticate")
+	return &app, nil
+}
+
+func (s *Server) reply(c *gin.Context, status int, body any) {
+	c.Header("Cache-Control", "no-store")
+	c.JSON(status, body)
+}
+
+// recoverPanic turns a panic into an answer and one line of log. The request's
+// query and headers stay out of it.
+func (s *Server) recoverPanic(c *gin.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "route", c.FullPath(), "method", c.Request.Method, "panic", p, "stack", stack())
+			s.fail(c, &consent.Error{Code: codeInternal, Detail: "The request could not be carried out. Nothing was lost; try again."})
+		}
+	}()
+	c.Next()
+}
+
+// hardened sets the headers that every answer carries.
+func (s *Server) hardened(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	c.Next()
+}

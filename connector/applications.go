@@ -1,0 +1,77 @@
+package connector
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// keyPrefix marks an API key, so that scanners of leaked secrets know it.
+const keyPrefix = "rck_"
+
+// parseAPIKey splits rck_<slug>.<secret>. The secret has 256 random bits, so a
+// plain hash of it is as good as a slow one.
+func parseAPIKey(key string) (slug string, hash []byte, ok bool) {
+	rest, ok := strings.CutPrefix(key, keyPrefix)
+	slug, secret, found := strings.Cut(rest, ".")
+	if !ok || !found || secret == "" || !slugForm.MatchString(slug) {
+		return "", nil, false
+	}
+	sum := sha256.Sum256([]byte(secret))
+	return slug, sum[:], true
+}
+
+// NewAPIKey makes a key for an application. The key is returned once; only a
+// hash of it is kept.
+func (c *Connector) NewAPIKey(ctx context.Context, app *consent.Application, name string) (key string, stored consent.APIKey, err error) {
+	key = keyPrefix + scoped(app, randomToken())
+	_, hash, _ := parseAPIKey(key)
+	stored = consent.APIKey{ApplicationID: app.ID, ID: "key_" + c.newID(), Hash: hash, Name: name, CreatedAt: c.now()}
+	return key, stored, c.registry.CreateAPIKey(ctx, stored)
+}
+
+// RevokeAPIKey ends a key. It stops working at once, on every replica.
+func (c *Connector) RevokeAPIKey(ctx context.Context, app *consent.Application, keyID string) error {
+	return c.registry.RevokeAPIKey(ctx, app.ID, keyID, c.now())
+}
+
+var slugForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// CreateApplication registers a tenant. Every fault is reported at once.
+func (c *Connector) CreateApplication(ctx context.Context, app consent.Application) (consent.Application, error) {
+	var faults []error
+	if !slugForm.MatchString(app.Slug) {
+		faults = append(faults, fmt.Errorf("short name %q: want 1 to 32 of a-z, 0-9 and -, not at either end", app.Slug))
+	}
+	if app.Name == "" || len(app.Name) > maxName || !plainText(app.Name) {
+		faults = append(faults, errors.New("name: want 1 to 200 bytes of text; people see it on pages and in mails"))
+	}
+	for _, uri := range app.RedirectURIs {
+		if !consent.ListableURI(uri) {
+			faults = append(faults, fmt.Errorf("redirect URI %q: want an absolute http or https address without fragment, user info or backslash", uri))
+		}
+	}
+	for _, uri := range app.ReturnTos {
+		if !consent.ListableURI(uri) {
+			faults = append(faults, fmt.Errorf("return_to %q: want an absolute http or https address without fragment, user info or backslash", uri))
+		}
+	}
+	for name := range app.Policies {
+		if _, known := c.catalog[name]; !known {
+			faults = append(faults, fmt.Errorf("policy for provider %q: no such provider in this build", name))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return app, err
+	}
+	app.ID, app.CreatedAt = "app_"+c.newID(), c.now()
+	if len(app.Cadence) == 0 {
+		app.Cadence = consent.DefaultCadence()
+	}
+	return app, c.registry.CreateApplication(ctx, app)
+}

@@ -1,0 +1,120 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/provider"
+)
+
+const (
+	giveBackLease    = 2 * time.Minute
+	giveBackBatch    = 50
+	giveBackMaxTries = 40 // with the pauses below about a week; a grant dies by itself in the end
+)
+
+// giveBack prepares a grant that we must not keep for being given back.
+func (c *Connector) giveBack(applicationID, consentID, providerName, credentialsID, reason string, g provider.Grant) (*consent.GiveBack, error) {
+	now := c.now()
+	back := &consent.GiveBack{
+		ApplicationID: applicationID, ID: "gbk_" + c.newID(), ConsentID: consentID,
+		Provider: providerName, CredentialsID: credentialsID, Reason: reason, CreatedAt: now, NextTryAt: now,
+	}
+	plain, err := json.Marshal(keptGrant{AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, AccessExpiresAt: g.AccessExpiresAt})
+	if err != nil {
+		return nil, fmt.Errorf("queue grant %s to be given back", back.ID)
+	}
+	back.Grant, err = c.keys.Seal(plain, back.ID)
+	return back, err
+}
+
+// returnGrantNow tries at once what Upkeep would do later.
+func (c *Connector) returnGrantNow(ctx context.Context, back consent.GiveBack) {
+	now := c.now()
+	claimed, err := c.registry.ClaimGiveBack(ctx, back.ApplicationID, back.ID, now, now.Add(giveBackLease))
+	if err != nil {
+		return // Upkeep has it, or will
+	}
+	if err := c.returnGrant(ctx, claimed); err != nil {
+		c.log.Warn("grant not given back yet; it will be tried again", "give_back", back.ID, "provider", back.Provider, "error", err)
+	}
+}
+
+// returnGrant gives a grant back at the provider, unless its credentials
+// belong to a consent that somebody relies on: there a provider would end that
+// one with it, so the tokens are only dropped (law 1).
+func (c *Connector) returnGrant(ctx context.Context, back consent.GiveBack) error {
+	inUse, err := c.registry.CredentialsInUse(ctx, back.ApplicationID, back.Provider, back.CredentialsID, back.ConsentID)
+	if err != nil {
+		return err
+	}
+	if !inUse {
+		err = c.revokeAtProvider(ctx, back)
+		if err != nil && back.Tries < giveBackMaxTries && (retryable(err) || provider.KindOf(err) == provider.Misconfigured) {
+			next := c.now().Add(min(time.Minute<<min(back.Tries, 9), 6*time.Hour))
+			return errors.Join(err, c.registry.RetryGiveBack(ctx, back.ApplicationID, back.ID, next))
+		}
+		if err != nil {
+			c.log.Error("grant cannot be given back; its tokens are dropped", "give_back", back.ID, "provider", back.Provider, "error", err)
+		}
+	}
+	return c.registry.EndGiveBack(ctx, back.ApplicationID, back.ID)
+}
+
+// revokeAtProvider returns nil where the grant is gone, or where the provider
+// has no way to take one back.
+func (c *Connector) revokeAtProvider(ctx context.Context, back consent.GiveBack) error {
+	app, err := c.registry.Application(ctx, back.ApplicationID)
+	if err != nil {
+		return err
+	}
+	p, err := c.open(ctx, &app, back.Provider)
+	if err != nil {
+		return &provider.Error{Kind: provider.Misconfigured, Op: "revoke", Err: err}
+	}
+	revoker, ok := p.(provider.Revoker)
+	if !ok {
+		return nil
+	}
+	plain, err := c.keys.Open(back.Grant, back.ID)
+	if err != nil {
+		return &provider.Error{Kind: provider.Unsupported, Op: "revoke", Err: err}
+	}
+	var kept keptGrant
+	if err := json.Unmarshal(plain, &kept); err != nil {
+		return &provider.Error{Kind: provider.Unsupported, Op: "revoke", Code: "grant_unreadable"}
+	}
+	// A refreshed token is asked for in any case: the kept one may have been
+	// superseded, and a provider calls a superseded token gone.
+	if refresher, ok := p.(provider.Refresher); ok && kept.RefreshToken != "" {
+		g, err := refresher.Refresh(ctx, kept.RefreshToken)
+		if isOver(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		kept.AccessToken = g.AccessToken
+	}
+	if kept.AccessToken == "" {
+		return nil
+	}
+	return revoker.Revoke(ctx, kept.AccessToken)
+}
+
+// isOver reports whether the provider says that a grant has ended.
+func isOver(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch provider.KindOf(err) {
+	case provider.ReauthRequired, provider.Revoked, provider.Unrenewable:
+		return true
+	default:
+		return false
+	}
+}

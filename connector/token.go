@@ -1,0 +1,165 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/provider"
+)
+
+// AccessToken is what a backend reads bank data with.
+type AccessToken struct {
+	Token     string
+	ExpiresAt time.Time
+}
+
+// String keeps the token out of logs and errors.
+func (AccessToken) String() string { return "access token [redacted]" }
+
+// GoString keeps the token out of %#v.
+func (AccessToken) GoString() string { return "access token [redacted]" }
+
+// Token returns the cached access token until a minute before its end, else a
+// fresh one. Only one refresh runs per consent, on whichever replica: some
+// providers honour none but the newest access token, and kill a refresh token
+// that is used twice. With force it refreshes in any case.
+func (c *Connector) Token(ctx context.Context, app *consent.Application, consentID string, force bool) (AccessToken, error) {
+	con, err := c.usable(ctx, app, consentID)
+	if err != nil {
+		return AccessToken{}, err
+	}
+	if t, err := c.cached(&con); err != nil || (t.Token != "" && !force) {
+		return t, err
+	}
+	leaseID := c.newID()
+	con, err = c.lease(ctx, app, consentID, leaseID)
+	if err != nil {
+		return AccessToken{}, err
+	}
+	defer c.endLease(ctx, app, consentID, leaseID)
+	// Look again: somebody may have refreshed, or revoked, while we waited.
+	if err := checkUsable(&con); err != nil {
+		return AccessToken{}, err
+	}
+	if t, err := c.cached(&con); err != nil || (t.Token != "" && !force) {
+		return t, err
+	}
+	return c.refresh(ctx, app, &con, leaseID)
+}
+
+func (c *Connector) endLease(ctx context.Context, app *consent.Application, consentID, leaseID string) {
+	if err := c.registry.EndLease(context.WithoutCancel(ctx), app.ID, consentID, leaseID); err != nil {
+		c.log.Warn("lease not ended; it runs out by itself", "consent", consentID, "error", err)
+	}
+}
+
+// usable returns a consent whose tokens may be used.
+func (c *Connector) usable(ctx context.Context, app *consent.Application, id string) (consent.Consent, error) {
+	con, err := c.registry.Consent(ctx, app.ID, id)
+	if err != nil {
+		return con, notFound(err, unknownConsent())
+	}
+	return con, checkUsable(&con)
+}
+
+func checkUsable(con *consent.Consent) error {
+	switch {
+	case !con.RevokedAt.IsZero():
+		return &consent.Error{Code: consent.CodeConsentRevoked, ConsentID: con.ID, Detail: "This consent was revoked; there is no token for it."}
+	case con.Pending:
+		return &consent.Error{Code: consent.CodeConsentPending, ConsentID: con.ID, Detail: "This consent's first link has not been confirmed yet; there is no token for it."}
+	default:
+		return nil
+	}
+}
+
+// cached returns the cached access token while it is good for another minute.
+func (c *Connector) cached(con *consent.Consent) (AccessToken, error) {
+	if !c.now().Add(accessMargin).Before(con.Tokens.AccessExpiresAt) {
+		return AccessToken{}, nil
+	}
+	token, err := c.unseal(con.Tokens.Access, con.ID)
+	return AccessToken{Token: token, ExpiresAt: con.Tokens.AccessExpiresAt}, err
+}
+
+// refresh asks the provider, under the caller's lease. The stored expiry is
+// only a forecast, so a consent past it is asked for like any other.
+func (c *Connector) refresh(ctx context.Context, app *consent.Application, con *consent.Consent, leaseID string) (AccessToken, error) {
+	p, err := c.open(ctx, app, con.Provider)
+	if err != nil {
+		return AccessToken{}, err
+	}
+	refresher, ok := p.(provider.Refresher)
+	if !ok {
+		return AccessToken{}, &consent.Error{Code: consent.CodeProviderUnsupported, ConsentID: con.ID, Detail: "This provider has no refresh."}
+	}
+	token, err := c.unseal(con.Tokens.Refresh, con.ID)
+	if err != nil {
+		return AccessToken{}, err
+	}
+	if token == "" {
+		return AccessToken{}, &consent.Error{Code: consent.CodeTokenMissing, ConsentID: con.ID,
+			Detail: "No refresh token is held for this consent; hand one in with PUT, or have the person authorise it again."}
+	}
+	g, err := refresher.Refresh(ctx, token)
+	if err != nil {
+		return AccessToken{}, fromProvider(err, con)
+	}
+	if err := c.store(ctx, con, leaseID, g); err != nil {
+		return AccessToken{}, err
+	}
+	return AccessToken{Token: g.AccessToken, ExpiresAt: g.AccessExpiresAt}, nil
+}
+
+// store makes durable what a refresh returned, before anybody gets to see it:
+// a rotated token that is lost kills the consent.
+func (c *Connector) store(ctx context.Context, con *consent.Consent, leaseID string, g provider.Grant) error {
+	next := *con
+	if err := c.takeTokens(&next, g, c.now()); err != nil {
+		return err
+	}
+	hash, err := c.tokenHash(g.RefreshToken)
+	if err != nil {
+		return err
+	}
+	return insist(ctx, func(ctx context.Context) error {
+		return c.registry.StoreTokens(ctx, consent.TokenUpdate{
+			ApplicationID: con.ApplicationID, ConsentID: con.ID, LeaseID: leaseID,
+			Tokens: next.Tokens, TokenHash: hash, Custody: con.Custody,
+		})
+	})
+}
+
+// HandIn takes the newest refresh token of a consent that the application
+// refreshes itself. The cached access token is forgotten: the application's
+// refresh has superseded it.
+func (c *Connector) HandIn(ctx context.Context, app *consent.Application, consentID, refreshToken string) (consent.Consent, error) {
+	if refreshToken == "" {
+		return consent.Consent{}, invalid("refresh_token", "Hand in the refresh token that is in force.")
+	}
+	con, err := c.usable(ctx, app, consentID)
+	if err != nil {
+		return con, err
+	}
+	if con.Custody != consent.CustodyBackend {
+		return con, &consent.Error{Code: consent.CodeCustodyOurs, ConsentID: con.ID,
+			Detail: "This service holds and refreshes this consent's token; handing one in would put an older one in its place."}
+	}
+	leaseID := c.newID()
+	if con, err = c.lease(ctx, app, consentID, leaseID); err != nil {
+		return con, err
+	}
+	defer c.endLease(ctx, app, consentID, leaseID)
+	if err := checkUsable(&con); err != nil {
+		return con, err
+	}
+	if err := c.store(ctx, &con, leaseID, provider.Grant{RefreshToken: refreshToken}); err != nil {
+		if errors.Is(err, consent.ErrClaimLost) {
+			return con, &consent.Error{Code: consent.CodeAttemptInProgress, ConsentID: con.ID, Detail: "This consent was renewed at the same moment; look at it and hand in again."}
+		}
+		return con, err
+	}
+	return c.registry.Consent(ctx, app.ID, consentID)
+}

@@ -1,0 +1,194 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/provider"
+)
+
+const (
+	upkeepBatch = 100
+	// recoverWithin is how long after its expiry an attempt that was left half
+	// way is still taken up. After that no provider remembers the code.
+	recoverWithin = time.Hour
+)
+
+// Upkeep takes up what was left half done: attempts stuck between the bank's
+// answer and their outcome, first links that nobody confirmed, grants that are
+// to be given back. It is safe on many replicas at once, and reports the first
+// fault only after it has tried everything.
+func (c *Connector) Upkeep(ctx context.Context) error {
+	return errors.Join(c.recoverStale(ctx), c.endUnconfirmed(ctx), c.returnGrants(ctx))
+}
+
+func (c *Connector) recoverStale(ctx context.Context) error {
+	stale, err := c.registry.StaleAttempts(ctx, c.now(), upkeepBatch)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, a := range stale {
+		if err := c.recover(ctx, a); err != nil && consent.CodeOf(err) == "" {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// recover goes on where an attempt was left. What the provider can still tell
+// is recovered; otherwise the attempt ends interrupted and the consent is as
+// it was.
+func (c *Connector) recover(ctx context.Context, a consent.Attempt) error {
+	app, err := c.registry.Application(ctx, a.ApplicationID)
+	if err != nil {
+		return err
+	}
+	now := c.now()
+	a, err = c.registry.ClaimAttempt(ctx, consent.Claim{
+		ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
+	})
+	if errors.Is(err, consent.ErrBusy) {
+		return nil
+	}
+	if err != nil || a.Status.Finished() {
+		return err
+	}
+	if now.After(a.ExpiresAt.Add(recoverWithin)) {
+		return c.interrupt(ctx, a)
+	}
+	p, err := c.open(ctx, &app, a.Provider)
+	if err != nil {
+		return c.release(ctx, a, err)
+	}
+	code, err := c.unseal(a.Code, a.ID)
+	if err != nil {
+		return c.release(ctx, a, err)
+	}
+	if code == "" && len(a.Grant) == 0 {
+		return c.interrupt(ctx, a)
+	}
+	kept, err := c.exchange(ctx, p, a, code)
+	if err == nil {
+		_, err = c.settle(ctx, &app, p, a, kept, c.vouchedFor(&app, a))
+		return err
+	}
+	if e, ok := errors.AsType[*provider.Error](err); ok && e.Kind == provider.ReauthRequired {
+		return c.recoverFromConsent(ctx, &app, p, a) // the code was spent before the crash
+	}
+	_, err = c.notExchanged(ctx, a, err)
+	return err
+}
+
+// vouchedFor reports whether the application stands for the attempt: what was
+// forwarded came from its own backend, the rest has yet to be confirmed.
+func (c *Connector) vouchedFor(app *consent.Application, a consent.Attempt) bool {
+	return !app.ConfirmLinks || !a.Hosted
+}
+
+// recoverFromConsent asks with the consent's own token whether the lost trip
+// has renewed it: at some providers the token stays the same, and the new
+// expiry tells.
+func (c *Connector) recoverFromConsent(ctx context.Context, app *consent.Application, p provider.Provider, a consent.Attempt) error {
+	refresher, ok := p.(provider.Refresher)
+	if a.Kind != consent.KindReauthorize || !ok {
+		return c.interrupt(ctx, a)
+	}
+	con, err := c.registry.Consent(ctx, app.ID, a.ConsentID)
+	if err != nil {
+		return c.release(ctx, a, err)
+	}
+	token, err := c.unseal(con.Tokens.Refresh, con.ID)
+	if err != nil {
+		return c.release(ctx, a, err)
+	}
+	if con.Custody != consent.CustodyOurs || token == "" {
+		return c.interrupt(ctx, a) // never refreshed by us unasked
+	}
+	g, err := refresher.Refresh(ctx, token)
+	if err != nil {
+		if retryable(err) {
+			return c.release(ctx, a, fromProvider(err, &con))
+		}
+		return c.interrupt(ctx, a)
+	}
+	if err := c.store(ctx, &con, a.ClaimID, g); err != nil {
+		return c.release(ctx, a, err)
+	}
+	id, err := c.identify(ctx, p, g, con.Scopes)
+	if err != nil {
+		if retryable(err) {
+			return c.release(ctx, a, fromProvider(err, &con))
+		}
+		return c.interrupt(ctx, a)
+	}
+	if differs(&con, id) != "" || !id.ExpiresAt.After(con.LapsesAt) {
+		return c.interrupt(ctx, a)
+	}
+	kept := keptGrant{AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, AccessExpiresAt: g.AccessExpiresAt, Scopes: g.Scopes}
+	_, err = c.renew(ctx, app, a, con, id, kept)
+	return err
+}
+
+// interrupt ends an attempt that was lost half way. A grant that it kept is
+// given back.
+func (c *Connector) interrupt(ctx context.Context, a consent.Attempt) error {
+	var kept *keptGrant
+	if len(a.Grant) > 0 {
+		k, err := c.openGrant(a)
+		if err == nil {
+			kept = &k
+		}
+	}
+	_, err := c.fail(ctx, a, consent.AttemptInterrupted, reasonLost, kept)
+	return err
+}
+
+// endUnconfirmed gives back the first links that the application never
+// confirmed: they may have been opened by somebody else than the one who asked.
+func (c *Connector) endUnconfirmed(ctx context.Context) error {
+	pending, err := c.registry.UnconfirmedAttempts(ctx, c.now(), upkeepBatch)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, a := range pending {
+		now := c.now()
+		a, err := c.registry.ClaimConfirmation(ctx, consent.Claim{
+			ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
+		})
+		if errors.Is(err, consent.ErrBusy) {
+			continue
+		}
+		if err == nil && a.Status == consent.AttemptPending {
+			err = c.giveUp(ctx, a)
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Connector) giveUp(ctx context.Context, a consent.Attempt) error {
+	kept, err := c.openGrant(a)
+	if err != nil {
+		return c.release(ctx, a, err)
+	}
+	_, err = c.abandon(ctx, a, reasonUnconfirmed, &kept)
+	return err
+}
+
+func (c *Connector) returnGrants(ctx context.Context) error {
+	now := c.now()
+	due, err := c.registry.ClaimGiveBacks(ctx, now, now.Add(giveBackLease), giveBackBatch)
+	if err != nil {
+		return err
+	}
+	for _, back := range due {
+		if err := c.returnGrant(ctx, back); err != nil {
+			c.log.Warn("grant not given back yet; it will be tried again", "give_back", back.ID, "provider", back.Provider, "error", err)
+		}
+	}
+	return nil
+}

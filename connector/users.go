@@ -1,0 +1,108 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// Contact is what an application tells us about a user.
+type Contact struct {
+	Email        string
+	Phone        string // E.164
+	Name         string
+	Locale       string // BCP 47
+	TimeZone     string // IANA
+	PasswordHash string // imported
+}
+
+// PutUser writes all of a user's contact details.
+func (c *Connector) PutUser(ctx context.Context, app *consent.Application, userID string, in Contact) (consent.User, error) {
+	if err := checkContact(userID, in); err != nil {
+		return consent.User{}, err
+	}
+	now := c.now()
+	u := consent.User{
+		ApplicationID: app.ID, ID: userID, Email: in.Email, Phone: in.Phone, Name: in.Name,
+		Locale: in.Locale, TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now,
+	}
+	var err error
+	if u.PasswordHash, err = c.seal(in.PasswordHash, app.ID+"/"+userID); err != nil {
+		return u, err
+	}
+	return c.registry.PutUser(ctx, u)
+}
+
+// User returns a user's contact details.
+func (c *Connector) User(ctx context.Context, app *consent.Application, userID string) (consent.User, error) {
+	u, err := c.registry.User(ctx, app.ID, userID)
+	return u, notFound(err, unknownUser())
+}
+
+const (
+	maxUserID = 256
+	maxName   = 200
+	maxEmail  = 254 // RFC 5321 4.5.3.1.3
+)
+
+var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+
+func checkContact(userID string, in Contact) error {
+	switch {
+	case userID == "" || len(userID) > maxUserID || !plainText(userID):
+		return invalid("id", "The user id is empty, longer than 256 bytes, or holds control characters.")
+	case len(in.Name) > maxName || !plainText(in.Name):
+		return invalid("name", "name is longer than 200 bytes, or holds control characters.")
+	case in.Phone != "" && !e164.MatchString(in.Phone):
+		return invalid("phone", "phone is not in E.164 form, like +442071838750.")
+	case len(in.PasswordHash) > maxField:
+		return invalid("password_hash", "password_hash is longer than 4096 bytes.")
+	}
+	if in.Email != "" {
+		if err := checkEmail(in.Email); err != nil {
+			return err
+		}
+	}
+	if in.Locale != "" {
+		if _, err := language.Parse(in.Locale); err != nil {
+			return invalid("locale", "locale is no BCP 47 language tag, like en-GB.")
+		}
+	}
+	if in.TimeZone != "" {
+		if _, err := time.LoadLocation(in.TimeZone); err != nil || in.TimeZone == "Local" {
+			return invalid("time_zone", "time_zone is no IANA time zone, like Europe/London.")
+		}
+	}
+	return nil
+}
+
+func checkEmail(s string) error {
+	addr, err := mail.ParseAddress(s)
+	if err != nil || addr.Address != s || len(s) > maxEmail || !plainText(s) {
+		return invalid("email", "email is no single address, like ada@example.org, of at most 254 bytes.")
+	}
+	return nil
+}
+
+// plainText refuses what has no place in one line of text.
+func plainText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }
+
+// asAnswer returns the *consent.Error in err's chain, or nil.
+func asAnswer(err error) *consent.Error {
+	e, _ := errors.AsType[*consent.Error](err)
+	return e
+}

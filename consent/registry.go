@@ -1,0 +1,306 @@
+package consent
+
+import (
+	"context"
+	"time"
+)
+
+// Registry keeps applications, users, consents and attempts. Each method is
+// one atomic step. Methods answer ErrNotFound where the row that they are
+// about does not exist in that application, and the other sentinels of this
+// package where their comment says so; any other error is the database's.
+//
+// Every method that is about one application takes its id, and sees nothing
+// of the others (law 8). Only the methods of Upkeep look across applications.
+type Registry interface {
+	Applications
+	Users
+	Consents
+	Attempts
+	ReconnectLinks
+	Upkeep
+}
+
+// Applications keeps tenants, their keys and their settings at providers.
+type Applications interface {
+	// CreateApplication answers ErrExists where id or slug is taken.
+	CreateApplication(ctx context.Context, a Application) error
+	UpdateApplication(ctx context.Context, a Application) error
+	Application(ctx context.Context, id string) (Application, error)
+	ApplicationBySlug(ctx context.Context, slug string) (Application, error)
+	ListApplications(ctx context.Context) ([]Application, error)
+
+	PutProviderSettings(ctx context.Context, s ProviderSettings) error
+	ProviderSettings(ctx context.Context, applicationID, provider string) (ProviderSettings, error)
+
+	CreateAPIKey(ctx context.Context, k APIKey) error
+	// ApplicationByKey finds the application whose unrevoked key has the hash.
+	ApplicationByKey(ctx context.Context, slug string, hash []byte) (Application, error)
+	ListAPIKeys(ctx context.Context, applicationID string) ([]APIKey, error)
+	RevokeAPIKey(ctx context.Context, applicationID, keyID string, at time.Time) error
+}
+
+// Users keeps contact details.
+type Users interface {
+	// PutUser writes all of a user; CreatedAt stays as it was where the user exists.
+	PutUser(ctx context.Context, u User) (User, error)
+	User(ctx context.Context, applicationID, userID string) (User, error)
+	// EraseUser deletes the person: contact details, reconnect links, labels
+	// and account fingerprints go, and consents and attempts keep pseudonym
+	// in the place of the user id. Consents must have been revoked before;
+	// ErrBusy where one has not.
+	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
+}
+
+// Find says which consents to look for: all fields that are set must match.
+// TokenHashes finds by any refresh token that the consent ever had.
+type Find struct {
+	UserID        string
+	Provider      string
+	CredentialsID string
+	TokenHashes   [][]byte
+}
+
+// ListFilter is one page of a listing, in the order of CreatedAt and ID.
+type ListFilter struct {
+	Status        Status // empty for all
+	UserID        string
+	Provider      string
+	ExpiresBefore time.Time // compares ExpiresAt; consents without one are left out
+	Now           time.Time // by which Status is computed
+	Limit         int
+	AfterCreated  time.Time // the last row of the page before; zero for the first page
+	AfterID       string
+}
+
+// Registration is a consent that comes to exist.
+type Registration struct {
+	Consent   Consent
+	TokenHash []byte // fingerprint of the refresh token; nil for none
+	Events    []Event
+	// Contact is merged into the user: what is set here and empty there. A
+	// user that does not exist is created.
+	Contact User
+}
+
+// TokenUpdate stores tokens that did not come from a trip to the bank. It
+// changes nothing but tokens and custody.
+type TokenUpdate struct {
+	ApplicationID string
+	ConsentID     string
+	LeaseID       string // must be the lease in force; ErrClaimLost otherwise
+	Tokens        Tokens // an empty Refresh keeps the old one
+	TokenHash     []byte // of a new refresh token; nil where it did not change
+	Custody       Custody
+}
+
+// Outlook is what the provider's word, or its absence, changed about a
+// consent's future. ErrOvertaken where the cycle is another one, or the
+// consent was revoked.
+type Outlook struct {
+	ApplicationID string
+	ConsentID     string
+	Cycle         int
+	ExpiresAt     time.Time
+	ExpirySource  ExpirySource
+	EndedAt       time.Time
+	EndedReason   string
+	RefusedAt     time.Time
+
+	LapsingAt, LapsesAt, RenewableUntil, NextStageAt time.Time
+
+	Events []Event
+}
+
+// Revocation ends a consent for good: tokens and reconnect links are dropped,
+// and GiveBack, where it is set, is queued in the same step. Revoking a revoked
+// consent changes nothing and returns it as it is.
+type Revocation struct {
+	ApplicationID string
+	ConsentID     string
+	By            string
+	At            time.Time
+	GiveBack      *GiveBack
+	Event         Event
+}
+
+// Consents keeps consents and their history. Methods that add events number
+// them; an Event's Seq, Cycle and ConsentID need not be filled in.
+type Consents interface {
+	Consent(ctx context.Context, applicationID, id string) (Consent, error)
+	FindConsents(ctx context.Context, applicationID string, f Find) ([]Consent, error)
+	ListConsents(ctx context.Context, applicationID string, f ListFilter) ([]Consent, error)
+	Events(ctx context.Context, applicationID, consentID string, afterSeq int64, limit int) ([]Event, error)
+
+	// Register adds consents that exist already at the provider, all of one
+	// application, in one step. A consent whose (user, provider, credentials
+	// id) is registered and not revoked is left as it is; added[i] tells.
+	Register(ctx context.Context, applicationID string, rs []Registration) (added []bool, err error)
+
+	// Lease makes the caller the only one who may talk to the provider with
+	// this consent's tokens, until the given time. ErrBusy where somebody else
+	// holds an unexpired lease or an attempt for the consent is claimed.
+	Lease(ctx context.Context, applicationID, consentID, leaseID string, now, until time.Time) (Consent, error)
+	EndLease(ctx context.Context, applicationID, consentID, leaseID string) error
+
+	StoreTokens(ctx context.Context, u TokenUpdate) error
+	SetOutlook(ctx context.Context, o Outlook) error
+	Revoke(ctx context.Context, r Revocation) (Consent, error)
+
+	// CredentialsInUse reports whether an unrevoked consent of the
+	// application, other than the named one, has these credentials. A pending
+	// consent does not count: nobody relies on it.
+	CredentialsInUse(ctx context.Context, applicationID, provider, credentialsID, exceptConsentID string) (bool, error)
+}
+
+// Claim takes an attempt for completion.
+type Claim struct {
+	ApplicationID string
+	AttemptID     string
+	ClaimID       string
+	Now           time.Time
+	Until         time.Time
+	Code          Sealed // empty leaves the stored one
+}
+
+// Finish ends a claimed or started attempt without any change to its consent
+// but the event. ErrClaimLost where ClaimID is not the claim in force; an
+// empty ClaimID ends only an attempt that nobody has claimed.
+type Finish struct {
+	ApplicationID string
+	AttemptID     string
+	ClaimID       string
+	At            time.Time
+	Status        AttemptStatus
+	Reason        string
+	CredentialsID string
+	Event         *Event    // for the attempt's consent; nil for none
+	GiveBack      *GiveBack // queued in the same step; nil for none
+	// ForgetAccess drops the cached access tokens of the consents with
+	// CredentialsID: the provider honours only the newest, which was the
+	// attempt's.
+	ForgetAccess bool
+}
+
+// Renewal completes an attempt by starting its consent's next cycle.
+type Renewal struct {
+	ApplicationID string
+	AttemptID     string
+	ClaimID       string
+	At            time.Time
+
+	// Consent is the consent as it shall be, its Cycle one more than the
+	// stored one. An empty Tokens.Refresh keeps the stored token. Identity,
+	// custody, CreatedAt and Replaces are not written, CredentialsID is.
+	Consent   Consent
+	TokenHash []byte // of a new refresh token; nil where there is none
+	Event     Event
+}
+
+// Linkage completes an attempt by making a consent. A pending consent gets
+// neither tokens nor events; the attempt keeps the grant, and becomes
+// AttemptPending.
+type Linkage struct {
+	ApplicationID string
+	AttemptID     string
+	ClaimID       string
+	At            time.Time
+	Registration  Registration
+	ResultHash    []byte    // of the value that return_to receives; nil for none
+	ConfirmBy     time.Time // for a pending consent
+}
+
+// Hold makes an attempt wait for the application's confirmation where the
+// login belongs to a consent that exists already: that one stays as it is.
+type Hold struct {
+	ApplicationID string
+	AttemptID     string
+	ClaimID       string
+	At            time.Time
+	ConsentID     string
+	CredentialsID string
+	ResultHash    []byte
+	ConfirmBy     time.Time
+}
+
+// Activation makes the pending consent of a confirmed attempt a real one.
+type Activation struct {
+	ApplicationID string
+	AttemptID     string
+	ClaimID       string
+	At            time.Time
+	Consent       Consent // all times and tokens, Pending false
+	TokenHash     []byte
+	Event         Event
+}
+
+// Attempts keeps trips to the bank.
+type Attempts interface {
+	// BeginAttempt stores an attempt, and event for its consent where that is
+	// not nil. It changes nothing else about the consent.
+	BeginAttempt(ctx context.Context, a Attempt, event *Event) error
+	Attempt(ctx context.Context, applicationID, id string) (Attempt, error)
+	// ReusableAttempt finds a started attempt for the consent with this
+	// ReuseKey, made after since and not expired at now.
+	ReusableAttempt(ctx context.Context, applicationID, consentID string, reuseKey []byte, since, now time.Time) (Attempt, error)
+	// AttemptsByState returns the attempts with one of the state fingerprints,
+	// newest first, at most ten.
+	AttemptsByState(ctx context.Context, applicationID string, stateHashes [][]byte) ([]Attempt, error)
+
+	// ClaimAttempt makes the caller the one who completes the attempt: it
+	// claims a started attempt, or one whose claim is stale, and takes the
+	// lease of its consent for as long. It returns
+	//   - the attempt with the caller's ClaimID: claimed;
+	//   - a finished attempt as it is: its outcome is to be shown. An attempt
+	//     whose consent has been renewed since it began is finished by this
+	//     call as AttemptRenewed, Reason "overtaken"; one whose consent has
+	//     been revoked as AttemptFailed, Reason "consent_revoked"; one that
+	//     came too late as AttemptExpired;
+	//   - ErrBusy: somebody else is at it, or holds the consent's lease.
+	ClaimAttempt(ctx context.Context, c Claim) (Attempt, error)
+	// ClaimConfirmation claims a pending attempt alike, to confirm it or to
+	// give it back, also past its ConfirmBy. It stays AttemptPending while the
+	// claim lies over it. One with an outcome is returned as it is; one that
+	// has not come back from the bank yet is ErrBusy.
+	ClaimConfirmation(ctx context.Context, c Claim) (Attempt, error)
+	// KeepGrant stores what the code brought, and forgets the code.
+	KeepGrant(ctx context.Context, applicationID, attemptID, claimID string, grant Sealed) error
+	// ReleaseAttempt ends a claim without an outcome: the attempt can be
+	// claimed again at once. Code and grant are kept.
+	ReleaseAttempt(ctx context.Context, applicationID, attemptID, claimID string, now time.Time) error
+
+	FinishAttempt(ctx context.Context, f Finish) (Attempt, error)
+	// Renew answers ErrClaimLost, or ErrOvertaken where the consent's cycle
+	// has moved on or it was revoked.
+	Renew(ctx context.Context, r Renewal) (Consent, error)
+	// Link answers ErrExists where an unrevoked consent with this (user,
+	// provider, credentials id) exists.
+	Link(ctx context.Context, l Linkage) (Consent, error)
+	HoldAttempt(ctx context.Context, h Hold) error
+	Activate(ctx context.Context, a Activation) (Consent, error)
+}
+
+// ReconnectLinks keeps the links that are mailed to people.
+type ReconnectLinks interface {
+	CreateReconnectLink(ctx context.Context, l ReconnectLink) error
+	ReconnectLink(ctx context.Context, applicationID string, tokenHashes [][]byte) (ReconnectLink, error)
+}
+
+// Upkeep finds what has been left half done, across applications.
+type Upkeep interface {
+	// StaleAttempts returns attempts whose claim ran out before now, oldest first.
+	StaleAttempts(ctx context.Context, now time.Time, limit int) ([]Attempt, error)
+	// UnconfirmedAttempts returns pending attempts whose ConfirmBy has passed.
+	UnconfirmedAttempts(ctx context.Context, now time.Time, limit int) ([]Attempt, error)
+
+	// ClaimGiveBacks returns grants due to be given back, and moves their next
+	// try to until, so that nobody else takes them meanwhile.
+	ClaimGiveBacks(ctx context.Context, now, until time.Time, limit int) ([]GiveBack, error)
+	// ClaimGiveBack is the same for one that was queued a moment ago.
+	ClaimGiveBack(ctx context.Context, applicationID, id string, now, until time.Time) (GiveBack, error)
+	RetryGiveBack(ctx context.Context, applicationID, id string, next time.Time) error
+	EndGiveBack(ctx context.Context, applicationID, id string) error
+
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+}
