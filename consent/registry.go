@@ -112,9 +112,9 @@ type Outlook struct {
 	Events []Event
 }
 
-// Revocation ends a consent for good: tokens and reconnect links are dropped,
-// and GiveBack, where it is set, is queued in the same step. Revoking a revoked
-// consent changes nothing and returns it as it is.
+// Revocation ends a consent for good: its tokens are dropped, and GiveBack,
+// where it is set, is queued in the same step. Revoking a revoked consent
+// changes nothing and returns it as it is.
 type Revocation struct {
 	ApplicationID string
 	ConsentID     string
