@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/reconsent/reconsent/seal"
+)
+
+// config is the configuration of every command that works on a registry. A
+// flag wins over the environment (RECONSENT_DATABASE_URL, ...), which wins over
+// the file that --config names.
+type config struct {
+	databaseURL string
+	keys        string // JSON, see package seal
+	addr        string
+	baseURL     string
+	logLevel    string
+}
+
+// setting is one row of the configuration table. Any of them can also be read
+// from the file that RECONSENT_<NAME>_FILE names.
+type setting struct {
+	name     string
+	fallback string
+	about    string
+	into     func(*config) *string
+	check    func(string) error
+}
+
+var settings = []setting{
+	{"database-url", "", "registry: postgres://... or sqlite:PATH", func(c *config) *string { return &c.databaseURL }, checkDatabaseURL},
+	{"keys", "", "sealing keys as JSON, made by 'reconsent keys new'; better as RECONSENT_KEYS_FILE", func(c *config) *string { return &c.keys }, checkKeys},
+	{"addr", "127.0.0.1:8080", "address to listen on", func(c *config) *string { return &c.addr }, checkAddr},
+	{"base-url", "http://127.0.0.1:8080", "address at which browsers reach this service", func(c *config) *string { return &c.baseURL }, checkBaseURL},
+	{"log-level", "info", "debug, info, warn or error", func(c *config) *string { return &c.logLevel }, checkLevel},
+}
+
+// addSettings gives a command the flags of the named settings.
+func addSettings(cmd *cobra.Command, names ...string) {
+	cmd.Flags().String("config", "", "YAML file with any of the settings")
+	for _, s := range settings {
+		if slices.Contains(names, s.name) {
+			cmd.Flags().String(s.name, s.fallback, s.about)
+		}
+	}
+}
+
+// loadConfig reads the settings that the command has, and reports every fault
+// at once.
+func loadConfig(cmd *cobra.Command) (config, error) {
+	k := koanf.New(".")
+	if path, _ := cmd.Flags().GetString("config"); path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return config{}, usagef("--config %s: %w", path, err)
+		}
+	}
+	var faults []error
+	for _, key := range k.Keys() {
+		if !slices.ContainsFunc(settings, func(s setting) bool { return s.name == key }) {
+			faults = append(faults, fmt.Errorf("%s: no such setting", key))
+		}
+	}
+	if err := k.Load(env.Provider(".", env.Opt{Prefix: "RECONSENT_", TransformFunc: fromEnvironment}), nil); err != nil {
+		return config{}, usageError{err}
+	}
+	if err := k.Load(posflag.Provider(cmd.Flags(), ".", k), nil); err != nil {
+		return config{}, usageError{err}
+	}
+	var c config
+	for _, s := range settings {
+		if cmd.Flags().Lookup(s.name) == nil {
+			continue
+		}
+		value := k.String(s.name)
+		if path := k.String(s.name + "-file"); path != "" && !cmd.Flags().Changed(s.name) {
+			b, err := os.ReadFile(path) //nolint:gosec // the operator's own choice of file
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s_FILE: %w", environmentName(s.name), err))
+				continue
+			}
+			value = strings.TrimSpace(string(b))
+		}
+		if err := s.check(value); err != nil {
+			faults = append(faults, fmt.Errorf("--%s (%s): %w", s.name, environmentName(s.name), err))
+			continue
+		}
+		*s.into(&c) = value
+	}
+	if err := errors.Join(faults...); err != nil {
+		return c, usageError{errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))}
+	}
+	return c, nil
+}
+
+func environmentName(setting string) string {
+	return "RECONSENT_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
+}
+
+func fromEnvironment(key, value string) (string, any) {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(key, "RECONSENT_")), "_", "-"), value
+}
+
+func checkDatabaseURL(s string) error {
+	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") || (strings.HasPrefix(s, "sqlite:") && len(s) > len("sqlite:")) {
+		return nil
+	}
+	return errors.New("want postgres://... or sqlite:PATH")
+}
+
+func checkKeys(s string) error {
+	if s == "" {
+		return errors.New("missing; make some with 'reconsent keys new' and name the file in RECONSENT_KEYS_FILE")
+	}
+	_, err := seal.Parse([]byte(s))
+	return err
+}
+
+func checkAddr(s string) error {
+	if _, _, err := net.SplitHostPort(s); err != nil {
+		return errors.New("want host:port")
+	}
+	return nil
+}
+
+func checkBaseURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return errors.New("want an address like https://consents.example.com, without path or query")
+	}
+	return nil
+}
+
+func checkLevel(s string) error {
+	var l slog.Level
+	if l.UnmarshalText([]byte(s)) != nil {
+		return errors.New("want debug, info, warn or error")
+	}
+	return nil
+}
+
+// logger writes structured lines to standard error.
+func (c config) logger(std stdio) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.logLevel)) // checked; empty is info
+	return slog.New(slog.NewJSONHandler(std.err, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/provider/sandbox"
+)
+
+// devOptions are the flags of dev.
+type devOptions struct {
+	addr, sandboxAddr, dataDir, databaseURL, logLevel string
+	json                                              bool
+}
+
+func devCommand(std stdio) *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Serve everything for development, without any configuration",
+		Long: "Serves the API, a sandbox bank with a clock to move, a demo application and example consents in every state, from a database of its own.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return dev(cmd.Context(), std, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "address of the API; port 0 picks one")
+	f.StringVar(&o.sandboxAddr, "sandbox-addr", "127.0.0.1:8081", "address of the sandbox bank; port 0 picks one")
+	f.StringVar(&o.dataDir, "data-dir", ".reconsent", "directory that everything is kept in")
+	f.StringVar(&o.databaseURL, "database-url", "", "another registry than the one in the data directory")
+	f.StringVar(&o.logLevel, "log-level", "warn", "debug, info, warn or error")
+	f.BoolVar(&o.json, "json", false, "print one line of JSON once ready")
+	return cmd
+}
+
+// dev serves until ctx ends.
+func dev(ctx context.Context, std stdio, o devOptions) error {
+	if err := checkLevel(o.logLevel); err != nil {
+		return usagef("--log-level: %w", err)
+	}
+	if o.databaseURL != "" {
+		if err := checkDatabaseURL(o.databaseURL); err != nil {
+			return usagef("--database-url: %w", err)
+		}
+	}
+	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	memo, err := loadMemo(filepath.Join(o.dataDir, "dev.json"))
+	if err != nil {
+		return err
+	}
+	apiListener, err := listen(ctx, o.addr)
+	if err != nil {
+		return err
+	}
+	bankListener, err := listen(ctx, o.sandboxAddr)
+	if err != nil {
+		_ = apiListener.Close()
+		return err
+	}
+	d, err := newDevelopment(ctx, std, o, memo, apiListener, bankListener)
+	if err != nil {
+		_ = apiListener.Close()
+		_ = bankListener.Close()
+		return err
+	}
+	defer d.close()
+
+	group := newServing(d.sys.log)
+	group.group.Go(func() { d.sys.upkeep(ctx) })
+	group.serve(apiListener, d.sys.handler())
+	group.serve(bankListener, d.bank.Handler())
+	if err := d.ready.print(std, o.json); err != nil {
+		return err
+	}
+	return group.wait(ctx)
+}
+
+// development is the connector and the bank that it is shown against, on one
+// clock.
+type development struct {
+	sys   *system
+	bank  *sandbox.Server
+	ready ready
+
+	clientID string // of the demo application at the bank
+}
+
+func (d *development) close() {
+	_ = d.sys.store.Close()
+	_ = d.bank.Close()
+}
+
+func newDevelopment(ctx context.Context, std stdio, o devOptions, memo *memo, apiListener, bankListener net.Listener) (*development, error) {
+	c := config{
+		databaseURL: o.databaseURL, keys: string(memo.Keys), baseURL: "http://" + apiListener.Addr().String(), logLevel: o.logLevel,
+	}
+	if c.databaseURL == "" {
+		c.databaseURL = "sqlite:" + filepath.Join(o.dataDir, "reconsent.db")
+	}
+	log := c.logger(std)
+	bank, err := sandbox.New(ctx, sandbox.Options{
+		ClientID: memo.SandboxClientID, ClientSecret: memo.SandboxClientSecret, Path: filepath.Join(o.dataDir, "sandbox.db"), Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sys, err := open(ctx, c, bank.Clock().Now, log, true)
+	if err != nil {
+		_ = bank.Close()
+		return nil, err
+	}
+	d := &development{sys: sys, bank: bank, clientID: memo.SandboxClientID}
+	bank.OnMove(sys.connector.Upkeep)
+	bankURL := "http://" + bankListener.Addr().String()
+	app, err := d.demo(ctx, memo, bankURL)
+	if err == nil {
+		err = memo.save()
+	}
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	d.ready = ready{
+		API: c.baseURL, Sandbox: bankURL, ApplicationID: app.ID, APIKey: memo.APIKey, UserJWTSecret: memo.UserJWTSecret,
+		SandboxClientID: memo.SandboxClientID, SandboxClientSecret: memo.SandboxClientSecret,
+	}
+	return d, nil
+}
+
+// ready is what dev prints once it serves.
+type ready struct {
+	API                 string `json:"api"`
+	Sandbox             string `json:"sandbox"`
+	ApplicationID       string `json:"application_id"`
+	APIKey              string `json:"api_key"`
+	UserJWTSecret       string `json:"user_jwt_secret"`
+	SandboxClientID     string `json:"sandbox_client_id"`
+	SandboxClientSecret string `json:"sandbox_client_secret"`
+}
+
+func (r ready) print(std stdio, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(std.out).Encode(r)
+	}
+	_, err := fmt.Fprintf(std.out, `reconsent is up.
+
+  API            %s          (what it can do: %s/docs)
+  Sandbox bank   %s
+  API key        %s
+
+Link a bank account; open the "uri" that comes back and sign in as john, doe:
+
+  curl -s %s/v1/authuri -H 'Authorization: Bearer %s' \
+    -H 'Content-Type: application/json' \
+    -d '{"provider":"sandbox","provider_id":"mock","user_id":"me","state":"hello"}'
+
+See your consent, let 91 days pass, and ask for a link to renew it:
+
+  curl -s '%s/v1/consents?user_id=me' -H 'Authorization: Bearer %s'
+  curl -s %s/_control/clock -d '{"advance":"2184h"}'
+  curl -s %s/reauthuri -H 'Authorization: Bearer %s' \
+    -H 'Content-Type: application/json' -d '{"consent_id":"con_..."}'
+
+Stop with Ctrl-C; everything is kept.
+`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey)
+	return err
+}
+
+const demoSlug = "demo"
+
+// demoPolicy are TrueLayer's figures for UK banks (providers.md 1.4, 1.6).
+var demoPolicy = consent.Policy{Validity: 90 * 24 * time.Hour, RenewalWindow: 90 * 24 * time.Hour, RenewBy: consent.RenewByReauth}
+
+// demo finds or makes the demo application, points its provider at the bank's
+// present address, and makes sure that the printed key works.
+func (d *development) demo(ctx context.Context, memo *memo, bankURL string) (consent.Application, error) {
+	conn := d.sys.connector
+	app, err := d.sys.store.ApplicationBySlug(ctx, demoSlug)
+	fresh := isNotFound(err)
+	if fresh {
+		loopback := []string{"http://127.0.0.1:*", "http://localhost:*"}
+		app, err = conn.CreateApplication(ctx, consent.Application{
+			Slug: demoSlug, Name: "Demo Budget", RedirectURIs: loopback, ReturnTos: loopback,
+			Policies: map[string]consent.Policy{"sandbox": demoPolicy, "truelayer": demoPolicy},
+		})
+	}
+	if err != nil {
+		return app, err
+	}
+	for _, name := range []string{"sandbox", "truelayer"} {
+		if err := conn.SetProvider(ctx, &app, name, memo.providerConfig(bankURL)); err != nil {
+			return app, err
+		}
+	}
+	if app, err = d.sys.store.Application(ctx, app.ID); err != nil {
+		return app, err
+	}
+	if _, err := conn.Authenticate(ctx, memo.APIKey); err != nil {
+		if memo.APIKey, _, err = conn.NewAPIKey(ctx, &app, "dev"); err != nil {
+			return app, err
+		}
+	}
+	if fresh {
+		return app, d.examples(ctx, &app)
+	}
+	return app, nil
+}

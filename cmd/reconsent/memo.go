@@ -1,0 +1,78 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/provider"
+	"github.com/reconsent/reconsent/seal"
+)
+
+// memo is what dev has to remember between runs and cannot read back from the
+// database, which keeps hashes and ciphertext only.
+type memo struct {
+	path string
+
+	Keys                json.RawMessage `json:"keys"`
+	APIKey              string          `json:"api_key"`
+	UserJWTSecret       string          `json:"user_jwt_secret"`
+	SandboxClientID     string          `json:"sandbox_client_id"`
+	SandboxClientSecret string          `json:"sandbox_client_secret"`
+}
+
+// loadMemo reads the memo, or makes a new one.
+func loadMemo(path string) (*memo, error) {
+	m := &memo{path: path}
+	b, err := os.ReadFile(path) //nolint:gosec // in the developer's own data directory
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(b, m); err != nil {
+			return nil, fmt.Errorf("%s is damaged (%w); remove the data directory to start anew", path, err)
+		}
+		return m, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	keys, err := seal.Generate()
+	if err != nil {
+		return nil, err
+	}
+	if m.Keys, err = keys.Marshal(); err != nil {
+		return nil, err
+	}
+	m.UserJWTSecret = randomSecret()
+	m.SandboxClientID, m.SandboxClientSecret = "sandbox-demo-"+randomSecret()[:6], randomSecret()
+	return m, m.save() // before anything is sealed under these keys
+}
+
+// save replaces the file in one step.
+func (m *memo) save() error {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(m.path+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(m.path+".new", m.path)
+}
+
+func (m *memo) providerConfig(bankURL string) provider.Config {
+	return provider.Config{
+		ClientID: m.SandboxClientID, ClientSecret: m.SandboxClientSecret, Environment: "sandbox", AuthURL: bankURL, DirectLinks: true,
+	}
+}
+
+func randomSecret() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, consent.ErrNotFound) }
