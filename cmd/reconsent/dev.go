@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -55,83 +54,85 @@ func dev(ctx context.Context, std stdio, o devOptions) error {
 	if err != nil {
 		return err
 	}
-	apiListener, err := listen(ctx, o.addr)
-	if err != nil {
-		return err
+	c := config{databaseURL: o.databaseURL, keys: string(memo.Keys), logLevel: o.logLevel}
+	if c.databaseURL == "" {
+		c.databaseURL = "sqlite:" + filepath.Join(o.dataDir, "reconsent.db")
 	}
-	bankListener, err := listen(ctx, o.sandboxAddr)
-	if err != nil {
-		_ = apiListener.Close()
-		return err
-	}
-	d, err := newDevelopment(ctx, std, o, memo, apiListener, bankListener)
-	if err != nil {
-		_ = apiListener.Close()
-		_ = bankListener.Close()
-		return err
-	}
+	d := &development{memo: memo, group: newServing(c.logger(std))}
 	defer d.close()
-
-	group := newServing(d.sys.log)
-	group.group.Go(func() { d.sys.upkeep(ctx) })
-	group.serve(apiListener, d.sys.handler())
-	group.serve(bankListener, d.bank.Handler())
+	if err := d.serveBank(ctx, o); err != nil {
+		return err
+	}
+	if err := d.serveAPI(ctx, o, c); err != nil {
+		return err
+	}
 	if err := d.ready.print(std, o.json); err != nil {
 		return err
 	}
-	return group.wait(ctx)
+	return d.group.wait(ctx)
 }
 
 // development is the connector and the bank that it is shown against, on one
 // clock.
 type development struct {
-	sys   *system
+	memo  *memo
+	group *serving
 	bank  *sandbox.Server
+	sys   *system
 	ready ready
-
-	clientID string // of the demo application at the bank
 }
 
 func (d *development) close() {
-	_ = d.sys.store.Close()
-	_ = d.bank.Close()
+	if d.sys != nil {
+		_ = d.sys.store.Close()
+	}
+	if d.bank != nil {
+		_ = d.bank.Close()
+	}
 }
 
-func newDevelopment(ctx context.Context, std stdio, o devOptions, memo *memo, apiListener, bankListener net.Listener) (*development, error) {
-	c := config{
-		databaseURL: o.databaseURL, keys: string(memo.Keys), baseURL: "http://" + apiListener.Addr().String(), logLevel: o.logLevel,
-	}
-	if c.databaseURL == "" {
-		c.databaseURL = "sqlite:" + filepath.Join(o.dataDir, "reconsent.db")
-	}
-	log := c.logger(std)
-	bank, err := sandbox.New(ctx, sandbox.Options{
-		ClientID: memo.SandboxClientID, ClientSecret: memo.SandboxClientSecret, Path: filepath.Join(o.dataDir, "sandbox.db"), Log: log,
+// serveBank comes first: the examples are made at it.
+func (d *development) serveBank(ctx context.Context, o devOptions) (err error) {
+	d.bank, err = sandbox.New(ctx, sandbox.Options{
+		ClientID: d.memo.SandboxClientID, ClientSecret: d.memo.SandboxClientSecret, Path: filepath.Join(o.dataDir, "sandbox.db"),
+		Log: d.group.log, OnMove: func(ctx context.Context) error { return d.sys.connector.Upkeep(ctx) },
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	sys, err := open(ctx, c, bank.Clock().Now, log, true)
+	l, err := listen(ctx, o.sandboxAddr)
 	if err != nil {
-		_ = bank.Close()
-		return nil, err
+		return err
 	}
-	d := &development{sys: sys, bank: bank, clientID: memo.SandboxClientID}
-	bank.OnMove(sys.connector.Upkeep)
-	bankURL := "http://" + bankListener.Addr().String()
-	app, err := d.demo(ctx, memo, bankURL)
+	d.group.serve(l, d.bank.Handler())
+	d.ready.Sandbox = "http://" + l.Addr().String()
+	return nil
+}
+
+func (d *development) serveAPI(ctx context.Context, o devOptions, c config) error {
+	l, err := listen(ctx, o.addr)
+	if err != nil {
+		return err
+	}
+	c.baseURL = "http://" + l.Addr().String()
+	if d.sys, err = open(ctx, c, d.bank.Clock().Now, d.group.log, true); err != nil {
+		_ = l.Close()
+		return err
+	}
+	app, err := d.demo(ctx)
 	if err == nil {
-		err = memo.save()
+		err = d.memo.save()
 	}
 	if err != nil {
-		d.close()
-		return nil, err
+		_ = l.Close()
+		return err
 	}
-	d.ready = ready{
-		API: c.baseURL, Sandbox: bankURL, ApplicationID: app.ID, APIKey: memo.APIKey, UserJWTSecret: memo.UserJWTSecret,
-		SandboxClientID: memo.SandboxClientID, SandboxClientSecret: memo.SandboxClientSecret,
-	}
-	return d, nil
+	d.group.group.Go(func() { d.sys.upkeep(ctx) })
+	d.group.serve(l, d.sys.handler())
+	d.ready.API, d.ready.ApplicationID = c.baseURL, app.ID
+	d.ready.APIKey, d.ready.UserJWTSecret = d.memo.APIKey, d.memo.UserJWTSecret
+	d.ready.SandboxClientID, d.ready.SandboxClientSecret = d.memo.SandboxClientID, d.memo.SandboxClientSecret
+	return nil
 }
 
 // ready is what dev prints once it serves.
@@ -180,7 +181,7 @@ var demoPolicy = consent.Policy{Validity: 90 * 24 * time.Hour, RenewalWindow: 90
 
 // demo finds or makes the demo application, points its provider at the bank's
 // present address, and makes sure that the printed key works.
-func (d *development) demo(ctx context.Context, memo *memo, bankURL string) (consent.Application, error) {
+func (d *development) demo(ctx context.Context) (consent.Application, error) {
 	conn := d.sys.connector
 	app, err := d.sys.store.ApplicationBySlug(ctx, demoSlug)
 	fresh := isNotFound(err)
@@ -195,15 +196,15 @@ func (d *development) demo(ctx context.Context, memo *memo, bankURL string) (con
 		return app, err
 	}
 	for _, name := range []string{"sandbox", "truelayer"} {
-		if err := conn.SetProvider(ctx, &app, name, memo.providerConfig(bankURL)); err != nil {
+		if err := conn.SetProvider(ctx, &app, name, d.memo.providerConfig(d.ready.Sandbox)); err != nil {
 			return app, err
 		}
 	}
 	if app, err = d.sys.store.Application(ctx, app.ID); err != nil {
 		return app, err
 	}
-	if _, err := conn.Authenticate(ctx, memo.APIKey); err != nil {
-		if memo.APIKey, _, err = conn.NewAPIKey(ctx, &app, "dev"); err != nil {
+	if _, err := conn.Authenticate(ctx, d.memo.APIKey); err != nil {
+		if d.memo.APIKey, _, err = conn.NewAPIKey(ctx, &app, "dev"); err != nil {
 			return app, err
 		}
 	}

@@ -41,7 +41,7 @@ func (d *development) examples(ctx context.Context, app *consent.Application) er
 	scopes := []string{"info", "accounts", "balance", "offline_access"}
 	for _, e := range examples {
 		at := now.Add(-e.age)
-		bank, err := d.bank.Authorise(ctx, d.clientID, "mock", e.login, conn.CallbackURL(), scopes, at)
+		bank, err := d.bank.Authorise(ctx, d.memo.SandboxClientID, "mock", e.login, conn.CallbackURL(), scopes, at)
 		if err != nil {
 			return err
 		}
