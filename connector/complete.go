@@ -387,6 +387,7 @@ var failures = map[string]struct {
 const (
 	reasonCodeRefused  = "code_refused"
 	reasonRevoked      = "consent_revoked" // also given by the registry
+	reasonOvertaken    = "overtaken"       // also given by the registry
 	reasonUnconfirmed  = "unconfirmed"
 	reasonLogin        = "other_login"
 	reasonAccounts     = "other_accounts"

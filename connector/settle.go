@@ -161,7 +161,7 @@ func (c *Connector) renew(ctx context.Context, app *consent.Application, a conse
 	})
 	switch {
 	case errors.Is(err, consent.ErrOvertaken):
-		return c.fail(ctx, a, consent.AttemptFailed, reasonRevoked, &kept)
+		return c.overtaken(ctx, a, con.ID, kept)
 	case errors.Is(err, consent.ErrExists):
 		// A relink came back with the login of yet another live consent.
 		return c.fail(ctx, a, consent.AttemptMismatched, reasonLogin, &kept)
@@ -169,6 +169,22 @@ func (c *Connector) renew(ctx context.Context, app *consent.Application, a conse
 		return a, err
 	}
 	return c.registry.Attempt(ctx, app.ID, a.ID)
+}
+
+// overtaken ends an attempt whose consent moved on while it was at the bank:
+// renewed by another attempt, whose outcome this one shows, or revoked.
+func (c *Connector) overtaken(ctx context.Context, a consent.Attempt, consentID string, kept keptGrant) (consent.Attempt, error) {
+	con, err := c.registry.Consent(ctx, a.ApplicationID, consentID)
+	if err != nil {
+		return a, c.release(ctx, a, err)
+	}
+	if !con.RevokedAt.IsZero() {
+		return c.fail(ctx, a, consent.AttemptFailed, reasonRevoked, &kept)
+	}
+	return c.registry.FinishAttempt(context.WithoutCancel(ctx), consent.Finish{
+		ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: a.ClaimID, At: c.now(),
+		Status: consent.AttemptRenewed, Reason: reasonOvertaken, CredentialsID: a.CredentialsID, ForgetAccess: true,
+	})
 }
 
 // nextCycle returns the consent as a successful trip leaves it.

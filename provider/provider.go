@@ -127,7 +127,7 @@ type Inspection struct {
 type Account struct {
 	ID          string // the provider's id; some providers change it on renewal
 	Name        string
-	Currency    string // ISO 4217
+	Currency    string   // ISO 4217
 	Identifiers []string // what the bank itself calls it: IBAN, or "sort-code/number"; stable over renewals
 }
 

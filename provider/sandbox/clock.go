@@ -6,11 +6,16 @@ import (
 	"time"
 )
 
-// ErrBack is the answer to a move into the past.
-var ErrBack = errors.New("the clock only moves forward")
+// The moves that a clock refuses.
+var (
+	ErrBack   = errors.New("the clock only moves forward")
+	ErrTooFar = errors.New("the clock does not go beyond the year 2200")
+)
+
+const lastYear = 2200
 
 // Clock starts at wall time, ticks with it, and can be moved forward. It is
-// safe for concurrent use.
+// safe for concurrent use, and may be shared with a connector.
 type Clock struct {
 	mu     sync.RWMutex
 	offset time.Duration
@@ -34,24 +39,26 @@ func (c *Clock) Offset() time.Duration {
 	return c.offset
 }
 
-// Advance moves the clock forward by d.
+// Advance moves the clock forward by d. Errors are ErrBack and ErrTooFar.
 func (c *Clock) Advance(d time.Duration) error {
-	if d < 0 {
-		return ErrBack
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.offset += d
-	return nil
+	return c.move(d)
 }
 
-// Set moves the clock forward to t.
+// Set moves the clock forward to t. Errors are ErrBack and ErrTooFar.
 func (c *Clock) Set(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := t.Sub(c.wall().Add(c.offset))
-	if d < 0 {
+	return c.move(t.Sub(c.wall().Add(c.offset)))
+}
+
+func (c *Clock) move(d time.Duration) error {
+	switch {
+	case d < 0:
 		return ErrBack
+	case c.wall().Add(c.offset).Add(d).Year() > lastYear:
+		return ErrTooFar
 	}
 	c.offset += d
 	return nil

@@ -4,8 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"net/url"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver of the memory's file
@@ -16,37 +17,46 @@ type connection struct {
 	CredentialsID string
 	ClientID      string
 	Bank          string
-	Login         string
-	Eternal       bool   // extends without a visit
-	DataError     string // every data call fails with this code
+	Login         login
 	Scopes        []string
-	RedirectURI   string
+	CreatedAt     time.Time
 	AuthorisedAt  time.Time // the last visit at the bank; 90 days count from here
-	Variant       int       // which accounts the login shows
-	Access        string    // the newest access token; older ones are dead
+	Variant       int       // which accounts the login shares
+	Access        digest    // of the newest access token; older ones are dead
 	AccessEnds    time.Time
-	Refresh       map[string]*refreshToken
-	Newest        string // of Refresh
+	Seed          string // makes this connection's refresh tokens its own
+	Tokens        []refreshToken
+
+	Exchanges, Refreshes int
 }
 
+func (c *connection) expires() time.Time        { return c.AuthorisedAt.Add(consentLife) }
+func (c *connection) lapsed(now time.Time) bool { return !now.Before(c.expires()) }
+func (c *connection) renewable(now time.Time) bool {
+	return now.Before(c.expires().Add(renewalWindow))
+}
+
+// refreshToken is one of a connection's refresh tokens; its value follows from
+// its place in the list.
 type refreshToken struct {
-	LastUsed time.Time
-	Dead     bool // rotated away
+	RedirectURI string // of the link that it came from
+	LastUsed    time.Time
+	Dead        bool // rotated away
 }
 
 // journey is one person's way through the dialog and the bank.
 type journey struct {
-	ID           string
+	ID           string `json:"-"` // known only to whoever has the link
 	ClientID     string
 	RedirectURI  string
 	State        []byte // nil for none
 	FormPost     bool
 	Scopes       []string
 	Bank         string
+	Offered      []bank // in the picker
 	Challenge    string
-	Inputs       map[string]string
 	Step         step
-	Renews       string // credentials id of the connection that it renews
+	Renews       digest // of the refresh token that it renews
 	ExchangeCode bool   // ends with exchange_code, after an extension
 	Login        login
 	StartedAt    time.Time
@@ -55,132 +65,176 @@ type journey struct {
 
 // code is what a journey ends with.
 type code struct {
-	Code          string
 	ClientID      string
 	CredentialsID string
 	RedirectURI   string
 	Challenge     string
+	Renews        digest
 	Scopes        []string
 	IssuedAt      time.Time
 	Used          bool
 }
 
-// memory keeps all of it, written through to a file before anything is
-// answered. Its owner holds the lock.
-type memory struct {
-	db          *sql.DB // nil keeps nothing
-	connections map[string]*connection
-	journeys    map[string]*journey
-	codes       map[string]*code
-	offset      time.Duration
+// place is where a refresh token stands.
+type place struct {
+	credentialsID string
+	index         int
 }
 
+// memory keeps all of it. What is touched is written through by flush, in one
+// transaction, before anything is answered. Its owner holds the lock.
+type memory struct {
+	db          *sql.DB // nil keeps nothing
+	secret      string
+	offset      time.Duration
+	connections map[string]*connection
+	journeys    map[digest]*journey
+	codes       map[digest]*code
+	refresh     map[digest]place
+	access      map[digest]string // credentials id
+	touched     map[thing]any     // nil: to be removed
+}
+
+type thing struct{ kind, id string }
+
+const (
+	kindConnection = "connection"
+	kindJourney    = "journey"
+	kindCode       = "code"
+	kindClock      = "clock"
+	kindSecret     = "secret"
+)
+
+const setUp = `CREATE TABLE IF NOT EXISTS memory (kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID`
+
 func openMemory(ctx context.Context, path string) (*memory, error) {
-	m := &memory{}
+	m := &memory{secret: randomToken()}
 	m.forget()
 	if path == "" {
 		return m, nil
 	}
-	db, err := sql.Open("sqlite", "file:"+strings.ReplaceAll(path, "?", "%3f")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
+	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String() +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open the sandbox's memory: %w", err)
 	}
 	db.SetMaxOpenConns(1)
 	m.db = db
-	if _, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS memory (kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, id))`); err != nil {
-		return nil, fmt.Errorf("open the sandbox's memory: %w", err)
+	_, err = db.ExecContext(ctx, setUp)
+	if err == nil {
+		err = m.load(ctx)
 	}
-	return m, m.load(ctx)
+	if err == nil {
+		m.touch(kindSecret, "", m.secret)
+		err = m.flush(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the sandbox's memory: %w", errors.Join(err, db.Close()))
+	}
+	return m, nil
 }
 
+func (m *memory) forget() {
+	m.connections, m.journeys, m.codes = map[string]*connection{}, map[digest]*journey{}, map[digest]*code{}
+	m.refresh, m.access, m.touched = map[digest]place{}, map[digest]string{}, map[thing]any{}
+}
+
+// load reads the file anew.
 func (m *memory) load(ctx context.Context) error {
+	m.forget()
 	rows, err := m.db.QueryContext(ctx, `SELECT kind, id, value FROM memory`)
 	if err != nil {
-		return fmt.Errorf("read the sandbox's memory: %w", err)
+		return err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var kind, id, value string
 		if err := rows.Scan(&kind, &id, &value); err != nil {
-			return fmt.Errorf("read the sandbox's memory: %w", err)
+			return err
 		}
 		var into any
 		switch kind {
-		case "connection":
-			into = put(m.connections, id)
-		case "journey":
-			into = put(m.journeys, id)
-		case "code":
-			into = put(m.codes, id)
-		case "clock":
+		case kindConnection:
+			into = room(m.connections, id)
+		case kindJourney:
+			into = room(m.journeys, digest(id))
+		case kindCode:
+			into = room(m.codes, digest(id))
+		case kindClock:
 			into = &m.offset
-		}
-		if into == nil {
+		case kindSecret:
+			into = &m.secret
+		default:
 			continue // of a later version
 		}
 		if err := json.Unmarshal([]byte(value), into); err != nil {
-			return fmt.Errorf("read the sandbox's memory: %s %s: %w", kind, id, err)
+			return fmt.Errorf("%s %s: %w", kind, id, err)
 		}
+	}
+	for _, c := range m.connections {
+		m.index(c)
 	}
 	return rows.Err()
 }
 
-func put[V any](m map[string]*V, id string) *V {
+func room[K comparable, V any](m map[K]*V, id K) *V {
 	v := new(V)
 	m[id] = v
 	return v
 }
 
-func (m *memory) forget() {
-	m.connections, m.journeys, m.codes = map[string]*connection{}, map[string]*journey{}, map[string]*code{}
+func (m *memory) index(c *connection) {
+	for i := range c.Tokens {
+		m.refresh[digestOf(m.refreshToken(c, i))] = place{c.CredentialsID, i}
+	}
+	if c.Access != "" {
+		m.access[c.Access] = c.CredentialsID
+	}
 }
 
-// save writes one thing through.
-func (m *memory) save(ctx context.Context, kind, id string, v any) error {
-	if m.db == nil {
+func (m *memory) touch(kind, id string, v any) {
+	if m.db != nil {
+		m.touched[thing{kind, id}] = v
+	}
+}
+
+// flush writes what was touched. What can not be written is forgotten here
+// too, so that nobody is told what a restart would not know.
+func (m *memory) flush(ctx context.Context) error {
+	if len(m.touched) == 0 {
 		return nil
 	}
-	b, err := json.Marshal(v)
+	ctx = context.WithoutCancel(ctx)
+	if err := m.write(ctx); err != nil {
+		return errors.Join(err, m.load(ctx))
+	}
+	clear(m.touched)
+	return nil
+}
+
+func (m *memory) write(ctx context.Context) error {
+	tx, err := m.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	_, err = m.db.ExecContext(context.WithoutCancel(ctx), `INSERT INTO memory (kind, id, value) VALUES (?, ?, ?)
-		ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value`, kind, id, string(b))
-	return err
-}
-
-func (m *memory) saveConnection(ctx context.Context, c *connection) error {
-	m.connections[c.CredentialsID] = c
-	return m.save(ctx, "connection", c.CredentialsID, c)
-}
-
-func (m *memory) saveJourney(ctx context.Context, j *journey) error {
-	m.journeys[j.ID] = j
-	return m.save(ctx, "journey", j.ID, j)
-}
-
-func (m *memory) saveCode(ctx context.Context, c *code) error {
-	m.codes[c.Code] = c
-	return m.save(ctx, "code", c.Code, c)
-}
-
-func (m *memory) deleteConnection(ctx context.Context, c *connection) error {
-	delete(m.connections, c.CredentialsID)
-	if m.db == nil {
-		return nil
+	defer func() { _ = tx.Rollback() }()
+	for t, v := range m.touched {
+		if v == nil {
+			_, err = tx.ExecContext(ctx, `DELETE FROM memory WHERE kind = ? AND id = ?`, t.kind, t.id)
+		} else {
+			var b []byte
+			if b, err = json.Marshal(v); err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, `INSERT INTO memory (kind, id, value) VALUES (?, ?, ?)
+				ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value`, t.kind, t.id, string(b))
+		}
+		if err != nil {
+			return err
+		}
 	}
-	_, err := m.db.ExecContext(context.WithoutCancel(ctx), `DELETE FROM memory WHERE kind = 'connection' AND id = ?`, c.CredentialsID)
-	return err
-}
-
-// reset forgets everything but the clock.
-func (m *memory) reset(ctx context.Context) error {
-	m.forget()
-	if m.db == nil {
-		return nil
-	}
-	_, err := m.db.ExecContext(ctx, `DELETE FROM memory WHERE kind <> 'clock'`)
-	return err
+	return tx.Commit()
 }
 
 func (m *memory) close() error {
@@ -188,27 +242,4 @@ func (m *memory) close() error {
 		return nil
 	}
 	return m.db.Close()
-}
-
-// byRefresh finds the connection that ever had the refresh token.
-func (m *memory) byRefresh(token string) (*connection, *refreshToken) {
-	for _, c := range m.connections {
-		if r, ok := c.Refresh[token]; ok {
-			return c, r
-		}
-	}
-	return nil, nil
-}
-
-// byAccess finds the connection whose newest access token this is.
-func (m *memory) byAccess(token string) *connection {
-	if token == "" {
-		return nil
-	}
-	for _, c := range m.connections {
-		if c.Access == token {
-			return c
-		}
-	}
-	return nil
 }
