@@ -50,7 +50,7 @@ func (s *Server) startLink(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	started, err := s.connector.StartLink(c, app, connector.LinkRequest{
+	started, err := s.connector.StartLink(c.Request.Context(), app, connector.LinkRequest{
 		Provider: req.Provider, ProviderID: req.ProviderID, UserID: req.UserID,
 		RedirectURI: req.RedirectURI, ReturnTo: req.ReturnTo, State: state, Scopes: scopesOf(req.Scope), Inputs: req.AuthInputs,
 	})
@@ -107,7 +107,7 @@ func (s *Server) reauthorize(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	started, err := s.connector.Reauthorize(c, app, connector.ReauthRequest{
+	started, err := s.connector.Reauthorize(c.Request.Context(), app, connector.ReauthRequest{
 		ConsentID: req.ConsentID, CredentialsID: req.CredentialsID, Provider: req.Provider, UserID: req.UserID,
 		RefreshToken: req.RefreshToken, RedirectURI: req.RedirectURI, ReturnTo: req.ReturnTo, State: state, Inputs: req.AuthInputs,
 	})
@@ -157,7 +157,7 @@ func (s *Server) callback(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	out, err := s.connector.CompleteForwarded(c, app, connector.Forwarded{AttemptID: req.AttemptID, State: state},
+	out, err := s.connector.CompleteForwarded(c.Request.Context(), app, connector.Forwarded{AttemptID: req.AttemptID, State: state},
 		connector.Return{Code: req.Code + req.ExchangeCode, Error: req.Error})
 	if err == nil {
 		err = out.Err()
@@ -187,7 +187,7 @@ func (s *Server) confirm(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	out, err := s.connector.Confirm(c, app, c.Param("id"), req.Result)
+	out, err := s.connector.Confirm(c.Request.Context(), app, c.Param("id"), req.Result)
 	if err == nil {
 		err = out.Err()
 	}
@@ -199,7 +199,7 @@ func (s *Server) confirm(c *gin.Context, app *consent.Application) {
 }
 
 func (s *Server) getAttempt(c *gin.Context, app *consent.Application) {
-	a, err := s.connector.Attempt(c, app, c.Param("id"))
+	a, err := s.connector.Attempt(c.Request.Context(), app, c.Param("id"))
 	if err != nil {
 		s.fail(c, err)
 		return

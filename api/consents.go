@@ -23,7 +23,7 @@ func (s *Server) listConsents(c *gin.Context, app *consent.Application) {
 	}
 	limit := f.Limit
 	f.Limit++ // one more tells whether there is a next page
-	found, err := s.connector.Consents(c, app, f)
+	found, err := s.connector.Consents(c.Request.Context(), app, f)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -78,12 +78,12 @@ func decodeCursor(s string) (time.Time, string, error) {
 }
 
 func (s *Server) getConsent(c *gin.Context, app *consent.Application) {
-	con, err := s.connector.Consent(c, app, c.Param("id"))
+	con, err := s.connector.Consent(c.Request.Context(), app, c.Param("id"))
 	s.replyConsent(c, http.StatusOK, &con, err)
 }
 
 func (s *Server) revokeConsent(c *gin.Context, app *consent.Application) {
-	con, err := s.connector.Revoke(c, app, c.Param("id"), connector.ByBackend)
+	con, err := s.connector.Revoke(c.Request.Context(), app, c.Param("id"), connector.ByBackend)
 	s.replyConsent(c, http.StatusOK, &con, err)
 }
 
@@ -126,7 +126,7 @@ func (s *Server) registerConsent(c *gin.Context, app *consent.Application) {
 	if req.ExpiresAt != nil {
 		in.ExpiresAt = *req.ExpiresAt
 	}
-	con, err := s.connector.Register(c, app, in)
+	con, err := s.connector.Register(c.Request.Context(), app, in)
 	s.replyConsent(c, http.StatusCreated, &con, err)
 }
 
@@ -146,7 +146,7 @@ func (s *Server) listEvents(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	found, err := s.connector.Events(c, app, c.Param("id"), after, limit+1)
+	found, err := s.connector.Events(c.Request.Context(), app, c.Param("id"), after, limit+1)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -180,7 +180,7 @@ func (s *Server) token(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	t, err := s.connector.Token(c, app, c.Param("id"), req.Force)
+	t, err := s.connector.Token(c.Request.Context(), app, c.Param("id"), req.Force)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -204,7 +204,7 @@ func (s *Server) handInToken(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	con, err := s.connector.HandIn(c, app, c.Param("id"), req.RefreshToken)
+	con, err := s.connector.HandIn(c.Request.Context(), app, c.Param("id"), req.RefreshToken)
 	s.replyConsent(c, http.StatusOK, &con, err)
 }
 
@@ -234,7 +234,7 @@ func (s *Server) newReconnectLink(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	link, err := s.connector.NewReconnectLink(c, app, c.Param("id"), connector.ReconnectRequest{ReturnTo: req.ReturnTo, State: state})
+	link, err := s.connector.NewReconnectLink(c.Request.Context(), app, c.Param("id"), connector.ReconnectRequest{ReturnTo: req.ReturnTo, State: state})
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -116,7 +116,7 @@ func (s *Server) hostedCallback(c *gin.Context) {
 		}})
 		return
 	}
-	app, out, err := s.connector.CompleteHosted(c, state, connector.Return{Code: code, Error: q.Get("error")})
+	app, out, err := s.connector.CompleteHosted(c.Request.Context(), state, connector.Return{Code: code, Error: q.Get("error")})
 	if out.Attempt.ID != "" && out.Attempt.ReturnTo != "" {
 		if err != nil {
 			s.logRefused(c, err)
@@ -242,7 +242,7 @@ func (s *Server) message(c *gin.Context, status int, p page) { s.show(c, status,
 
 // reconnectPage shows what a reconnect link is about. It changes nothing.
 func (s *Server) reconnectPage(c *gin.Context) {
-	v, err := s.connector.OpenReconnectLink(c, c.Param("token"))
+	v, err := s.connector.OpenReconnectLink(c.Request.Context(), c.Param("token"))
 	if err != nil {
 		s.linkFault(c, err)
 		return
@@ -258,7 +258,7 @@ func (s *Server) reconnect(c *gin.Context) {
 		s.reconnectPage(c) // a machine that posts without reading the page
 		return
 	}
-	v, started, err := s.connector.PressReconnectLink(c, token)
+	v, started, err := s.connector.PressReconnectLink(c.Request.Context(), token)
 	switch {
 	case err != nil:
 		s.linkFault(c, err)

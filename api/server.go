@@ -93,7 +93,7 @@ func (s *Server) application(c *gin.Context) (*consent.Application, error) {
 	if !found || !strings.EqualFold(scheme, "Bearer") {
 		return nil, refused
 	}
-	app, err := s.connector.Authenticate(c, strings.TrimSpace(key))
+	app, err := s.connector.Authenticate(c.Request.Context(), strings.TrimSpace(key))
 	if err != nil {
 		if isNotFound(err) {
 			return nil, refused

@@ -18,7 +18,7 @@ func stack() string { return string(debug.Stack()) }
 func (s *Server) health(r *gin.Engine) {
 	r.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
 	r.GET("/readyz", func(c *gin.Context) {
-		if err := s.connector.Ping(c); err != nil {
+		if err := s.connector.Ping(c.Request.Context()); err != nil {
 			s.log.Warn("not ready: the database does not answer", "error", err)
 			c.JSON(http.StatusServiceUnavailable, gin.H{"status": "database does not answer"})
 			return

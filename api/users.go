@@ -26,12 +26,12 @@ func (s *Server) putUser(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	u, err := s.connector.PutUser(c, app, c.Param("id"), connector.Contact(req))
+	u, err := s.connector.PutUser(c.Request.Context(), app, c.Param("id"), connector.Contact(req))
 	s.replyUser(c, u, err)
 }
 
 func (s *Server) getUser(c *gin.Context, app *consent.Application) {
-	u, err := s.connector.User(c, app, c.Param("id"))
+	u, err := s.connector.User(c.Request.Context(), app, c.Param("id"))
 	s.replyUser(c, u, err)
 }
 
@@ -44,7 +44,7 @@ func (s *Server) replyUser(c *gin.Context, u consent.User, err error) {
 }
 
 func (s *Server) eraseUser(c *gin.Context, app *consent.Application) {
-	if err := s.connector.EraseUser(c, app, c.Param("id")); err != nil {
+	if err := s.connector.EraseUser(c.Request.Context(), app, c.Param("id")); err != nil {
 		s.fail(c, err)
 		return
 	}

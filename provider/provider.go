@@ -174,6 +174,10 @@ type Config struct {
 	// simulator.
 	AuthURL string `json:"auth_url,omitempty"`
 	DataURL string `json:"data_url,omitempty"`
+	// Banks are the sets of banks that the provider's own dialog offers where
+	// none is preselected, by the provider's names; empty takes the adapter's
+	// choice.
+	Banks []string `json:"banks,omitempty"`
 	// DirectLinks asks for direct bank links on first authorizations; at
 	// TrueLayer that needs a licence (providers.md 1.3).
 	DirectLinks bool `json:"direct_links,omitempty"`

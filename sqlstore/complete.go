@@ -2,90 +2,189 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/migrations"
+)
+
+// newCycle is what a trip to the bank writes into its consent. Who it belongs
+// to, and what it is at the provider, stays.
+const newCycle = `provider_id = :provider_id, bank_name = :bank_name, account_label = :account_label,
+	credentials_id = :credentials_id, cycle = :cycle, scopes = :scopes, redirect_uri = :redirect_uri, hosted = :hosted,
+	consented_at = :consented_at, expires_at = :expires_at, expiry_source = :expiry_source,
+	ended_at = :ended_at, ended_reason = :ended_reason, refused_at = :refused_at, pending = :pending,
+	lapsing_at = :lapsing_at, lapses_at = :lapses_at, renewable_until = :renewable_until, next_stage_at = :next_stage_at,
+	accounts = :accounts, refresh_token = COALESCE(:refresh_token, refresh_token), access_token = :access_token,
+	access_expires_at = :access_expires_at, refreshed_at = :refreshed_at`
+
+var (
+	writeConsent = both(`UPDATE consents SET ` + newCycle + ` WHERE application_id = :application_id AND id = :id`)
+	holdAttempt  = both(`UPDATE attempts SET status = 'pending', consent_id = :consent, credentials_id = :credentials,
+		result_hash = :result, confirm_by = :confirm_by, claim_id = '', claimed_until = NULL, code = NULL, verifier = NULL, uri = NULL
+		WHERE application_id = :app AND id = :id`)
+	setResult = both(`UPDATE attempts SET result_hash = :result WHERE application_id = :app AND id = :id`)
+
+	// renewInOne is Renew in one statement; see claimInOne for why it is sound.
+	// It returns the consent, or nothing where it may not be renewed.
+	renewInOne = onPostgres(`WITH a AS MATERIALIZED (
+			SELECT id, consent_id FROM attempts WHERE application_id = :application_id AND id = :attempt_id
+				AND claim_id = :claim_id AND claim_id <> '' AND status IN ('claimed', 'pending') FOR UPDATE
+		), c AS MATERIALIZED (
+			SELECT consents.id FROM a JOIN consents ON consents.application_id = :application_id AND consents.id = :id
+			WHERE consents.cycle = :cycle - 1 AND consents.revoked_at IS NULL FOR UPDATE OF consents
+		), written AS (
+			UPDATE consents SET ` + newCycle + `, seq = seq + 1,
+				lease_id = CASE WHEN lease_id = :claim_id THEN '' ELSE lease_id END,
+				lease_until = CASE WHEN lease_id = :claim_id THEN NULL ELSE lease_until END
+			FROM c WHERE consents.application_id = :application_id AND consents.id = c.id
+			RETURNING ` + prefixed("consents", consentColumns) + `
+		), freed AS ( -- of the consent that a link was to replace, but renewed another
+			UPDATE consents SET lease_id = '', lease_until = NULL
+			FROM a, c WHERE consents.application_id = :application_id AND consents.id = a.consent_id AND consents.id <> c.id
+				AND consents.lease_id = :claim_id
+		), known AS (
+			INSERT INTO token_hashes (application_id, hash, consent_id)
+			SELECT ` + typed("application_id", "token_hash") + `, id FROM c WHERE CAST(:token_hash AS BYTEA) IS NOT NULL ON CONFLICT DO NOTHING
+		), line AS (
+			INSERT INTO events (` + columns(eventColumns) + `)
+			SELECT application_id, id, seq, ` + typed("event_id", "event_type", "event_at") + `, cycle, ` + typed("event_stage", "event_data") + `
+			FROM written
+		), finished AS (
+			UPDATE attempts SET status = 'renewed', reason = '', finished_at = :at, consent_id = c.id, credentials_id = :credentials_id,
+				claim_id = '', claimed_until = NULL, code = NULL, kept_grant = NULL, verifier = NULL, uri = NULL
+			FROM c WHERE attempts.application_id = :application_id AND attempts.id = :attempt_id
+		) SELECT ` + columns(consentColumns) + ` FROM written`)
 )
 
 // Renew implements consent.Attempts.
 func (s *Store) Renew(ctx context.Context, r consent.Renewal) (consent.Consent, error) {
-	var row consentRow
-	err := s.atomic(ctx, func(q query) error {
-		a, err := q.claimed(ctx, r.ApplicationID, r.AttemptID, r.ClaimID)
-		if err != nil {
-			return err
-		}
-		if err := q.get(ctx, lockConsent, &row, args{"app": r.ApplicationID, "id": r.Consent.ID}); err != nil {
-			return err
-		}
-		if !row.RevokedAt.IsZero() || row.Cycle != r.Consent.Cycle-1 {
-			return consent.ErrOvertaken
-		}
-		return q.write(ctx, &a, &r.Consent, r.TokenHash, r.Event, consent.AttemptRenewed, r.At, &row)
+	if s.dialect == migrations.Postgres {
+		return s.renewInOne(ctx, r)
+	}
+	return s.complete(ctx, completion{
+		app: r.ApplicationID, attempt: r.AttemptID, claim: r.ClaimID, at: r.At, consent: &r.Consent, hash: r.TokenHash, event: r.Event,
+		status: consent.AttemptRenewed,
+		fits:   func(row *consentRow) bool { return row.RevokedAt.IsZero() && row.Cycle == r.Consent.Cycle-1 },
 	})
+}
+
+func (s *Store) renewInOne(ctx context.Context, r consent.Renewal) (consent.Consent, error) {
+	arg := struct {
+		consentRow
+		line
+		Attempt string `db:"attempt_id"`
+		Claim   string `db:"claim_id"`
+		Hash    blob   `db:"token_hash"`
+		At      stamp  `db:"at"`
+	}{rowOf(&r.Consent), lineOf(&r.Event), r.AttemptID, r.ClaimID, r.TokenHash, stamp{r.At}}
+	arg.App = r.ApplicationID
+	var row consentRow
+	err := s.query().get(ctx, renewInOne, &row, arg)
+	if errors.Is(err, consent.ErrNotFound) {
+		return consent.Consent{}, s.whyNotRenewed(ctx, r)
+	}
 	return row.consent(), err
+}
+
+// whyNotRenewed looks for the reason after the fact. Neither a lost claim nor a
+// consent that has moved on comes back, so it is still there to be seen.
+func (s *Store) whyNotRenewed(ctx context.Context, r consent.Renewal) error {
+	a, err := s.Attempt(ctx, r.ApplicationID, r.AttemptID)
+	if err != nil {
+		return err
+	}
+	if !holds(&a, r.ClaimID) {
+		return consent.ErrClaimLost
+	}
+	if _, err := s.Consent(ctx, r.ApplicationID, r.Consent.ID); err != nil {
+		return err
+	}
+	return consent.ErrOvertaken
 }
 
 // Activate implements consent.Attempts.
 func (s *Store) Activate(ctx context.Context, v consent.Activation) (consent.Consent, error) {
+	return s.complete(ctx, completion{
+		app: v.ApplicationID, attempt: v.AttemptID, claim: v.ClaimID, at: v.At, consent: &v.Consent, hash: v.TokenHash, event: v.Event,
+		status: consent.AttemptLinked,
+		fits:   func(row *consentRow) bool { return row.RevokedAt.IsZero() && row.Pending },
+	})
+}
+
+// completion is what a trip brought for a consent that exists.
+type completion struct {
+	app, attempt, claim string
+	at                  time.Time
+	consent             *consent.Consent
+	hash                []byte
+	event               consent.Event
+	status              consent.AttemptStatus      // that the attempt ends with
+	fits                func(row *consentRow) bool // reports whether the stored consent may still take it
+}
+
+// complete stores what a trip brought into its consent and ends the attempt.
+func (s *Store) complete(ctx context.Context, d completion) (consent.Consent, error) {
 	var row consentRow
 	err := s.atomic(ctx, func(q query) error {
-		a, err := q.claimed(ctx, v.ApplicationID, v.AttemptID, v.ClaimID)
+		a, err := q.claimed(ctx, d.app, d.attempt, d.claim)
 		if err != nil {
 			return err
 		}
-		if err := q.get(ctx, lockConsent, &row, args{"app": v.ApplicationID, "id": v.Consent.ID}); err != nil {
+		c := args{"app": d.app, "id": d.consent.ID}
+		if err := q.get(ctx, lockConsent, &row, c); err != nil {
 			return err
 		}
-		if !row.RevokedAt.IsZero() || !row.Pending {
+		if !d.fits(&row) {
 			return consent.ErrOvertaken
 		}
-		return q.write(ctx, &a, &v.Consent, v.TokenHash, v.Event, consent.AttemptLinked, v.At, &row)
-	})
-	return row.consent(), err
-}
-
-// write stores what a trip brought into its consent and ends the attempt. dest
-// receives the consent as it then is.
-func (q query) write(ctx context.Context, a *consent.Attempt, c *consent.Consent, hash []byte, e consent.Event, status consent.AttemptStatus, at time.Time, dest *consentRow) error {
-	if _, err := q.exec(ctx, writeConsent, rowOf(c)); err != nil {
-		return err
-	}
-	if err := q.addHash(ctx, c.ApplicationID, c.ID, hash); err != nil {
-		return err
-	}
-	if err := q.addEvents(ctx, c.ApplicationID, c.ID, e); err != nil {
-		return err
-	}
-	a.CredentialsID = c.CredentialsID
-	if a.ConsentID != c.ID { // a link that turned out to be a consent's renewal
-		if err := q.freeLease(ctx, a); err != nil {
+		next := rowOf(d.consent)
+		next.App = d.app
+		if _, err := q.exec(ctx, writeConsent, next); err != nil {
 			return err
 		}
-		a.ConsentID = c.ID
+		if err := q.addHash(ctx, d.app, d.consent.ID, d.hash); err != nil {
+			return err
+		}
+		if err := q.addEvents(ctx, d.app, d.consent.ID, d.event); err != nil {
+			return err
+		}
+		a.CredentialsID = d.consent.CredentialsID
+		if a.ConsentID != d.consent.ID { // a link that turned out to be a consent's renewal
+			if err := q.freeLease(ctx, &a); err != nil {
+				return err
+			}
+			a.ConsentID = d.consent.ID
+		}
+		if _, err := q.finish(ctx, a, d.status, "", d.at); err != nil {
+			return err
+		}
+		return q.get(ctx, consentByID, &row, c)
+	})
+	if err != nil {
+		return consent.Consent{}, err
 	}
-	if err := q.finish(ctx, a, status, "", at); err != nil {
-		return err
-	}
-	return q.get(ctx, consentByID, dest, args{"app": c.ApplicationID, "id": c.ID})
+	return row.consent(), nil
 }
 
 // Link implements consent.Attempts.
 func (s *Store) Link(ctx context.Context, l consent.Linkage) (consent.Consent, error) {
-	c := l.Registration.Consent
+	r := l.Registration
+	if r.Consent.Pending { // neither token nor history, whatever was handed over
+		r.Consent.Tokens, r.TokenHash, r.Events = consent.Tokens{}, nil, nil
+	}
+	c := rowOf(&r.Consent)
+	c.App, c.Seq = l.ApplicationID, 0
 	err := s.atomic(ctx, func(q query) error {
 		a, err := q.claimed(ctx, l.ApplicationID, l.AttemptID, l.ClaimID)
 		if err != nil {
 			return err
 		}
-		row := rowOf(&c)
-		if c.Pending {
-			row.RefreshToken, row.AccessToken, row.AccessExpiresAt = nil, nil, stamp{}
-		}
-		if _, err := q.exec(ctx, insertConsent, row); err != nil {
+		if err := q.mergeUsers(ctx, []consent.User{r.Contact}); err != nil {
 			return err
 		}
-		if err := q.mergeUsers(ctx, []consent.User{l.Registration.Contact}); err != nil {
+		if _, err := q.exec(ctx, insertConsent, c); err != nil {
 			return err
 		}
 		if err := q.freeLease(ctx, &a); err != nil { // of the consent that a relink replaces
@@ -97,14 +196,14 @@ func (s *Store) Link(ctx context.Context, l consent.Linkage) (consent.Consent, e
 				"result": blob(l.ResultHash), "confirm_by": stamp{l.ConfirmBy},
 			})
 		}
-		if err := q.addHash(ctx, c.ApplicationID, c.ID, l.Registration.TokenHash); err != nil {
+		if err := q.addHash(ctx, c.App, c.ID, r.TokenHash); err != nil {
 			return err
 		}
-		if err := q.addEvents(ctx, c.ApplicationID, c.ID, l.Registration.Events...); err != nil {
+		if err := q.addEvents(ctx, c.App, c.ID, r.Events...); err != nil {
 			return err
 		}
 		a.ConsentID, a.CredentialsID = c.ID, c.CredentialsID
-		if err := q.finish(ctx, &a, consent.AttemptLinked, "", l.At); err != nil {
+		if _, err := q.finish(ctx, a, consent.AttemptLinked, "", l.At); err != nil {
 			return err
 		}
 		return q.one(ctx, setResult, args{"app": l.ApplicationID, "id": l.AttemptID, "result": blob(l.ResultHash)})

@@ -1,8 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -42,7 +45,7 @@ var (
 
 	storeTokens = both(`UPDATE consents SET refresh_token = COALESCE(:refresh, refresh_token), access_token = :access,
 		access_expires_at = :access_expires_at, refreshed_at = :refreshed_at, custody = :custody
-		WHERE application_id = :app AND id = :id AND lease_id = :lease AND revoked_at IS NULL`)
+		WHERE application_id = :app AND id = :id AND lease_id = :lease AND lease_id <> '' AND revoked_at IS NULL`)
 	setOutlook = both(`UPDATE consents SET expires_at = :expires_at, expiry_source = :expiry_source, ended_at = :ended_at, ended_reason = :ended_reason,
 		refused_at = :refused_at, lapsing_at = :lapsing_at, lapses_at = :lapses_at, renewable_until = :renewable_until, next_stage_at = :next_stage_at
 		WHERE application_id = :app AND id = :id AND cycle = :cycle AND revoked_at IS NULL`)
@@ -62,7 +65,7 @@ func (s *Store) FindConsents(ctx context.Context, applicationID string, f consen
 	arg := args{"app": applicationID, "user": f.UserID, "provider": f.Provider, "credentials": f.CredentialsID}
 	var rows []consentRow
 	switch {
-	case len(f.TokenHashes) > 0:
+	case len(f.TokenHashes) > 0: // one, or two while keys rotate
 		for _, hash := range f.TokenHashes {
 			arg["hash"] = blob(hash)
 			var some []consentRow
@@ -71,6 +74,10 @@ func (s *Store) FindConsents(ctx context.Context, applicationID string, f consen
 			}
 			rows = append(rows, some...)
 		}
+		slices.SortFunc(rows, func(a, b consentRow) int {
+			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt.Time), strings.Compare(a.ID, b.ID))
+		})
+		rows = slices.CompactFunc(rows, func(a, b consentRow) bool { return a.ID == b.ID })
 		return consentsOf(rows), nil
 	case f.CredentialsID != "":
 		err := s.query().list(ctx, findByCredentials, &rows, arg)

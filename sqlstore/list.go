@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/reconsent/reconsent/consent"
 )
@@ -40,8 +41,12 @@ func (s *Store) ListConsents(ctx context.Context, applicationID string, f consen
 	if !f.AfterCreated.IsZero() {
 		arg["after_created"] = f.AfterCreated.UnixMicro()
 	}
+	st, known := listConsents[f.Status]
+	if !known {
+		return nil, fmt.Errorf("list consents: there is no status %q", f.Status)
+	}
 	var rows []consentRow
-	err := s.query().list(ctx, listConsents[f.Status], &rows, arg)
+	err := s.query().list(ctx, st, &rows, arg)
 	return consentsOf(rows), err
 }
 

@@ -14,6 +14,14 @@ import (
 // the zero time is NULL.
 type stamp struct{ time.Time }
 
+// moment returns t as it will read back.
+func moment(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return time.UnixMicro(t.UnixMicro()).UTC()
+}
+
 // Value implements driver.Valuer.
 func (s stamp) Value() (driver.Value, error) {
 	if s.IsZero() {
@@ -277,4 +285,17 @@ func (r *eventRow) event() consent.Event {
 		ApplicationID: r.App, ConsentID: r.ConsentID, Seq: r.Seq, ID: r.ID, Type: consent.EventType(r.Type), At: r.At.Time,
 		Cycle: r.Cycle, Stage: r.Stage, Data: r.Data,
 	}
+}
+
+// line is an event among the arguments of a statement that does more.
+type line struct {
+	EventID    string   `db:"event_id"`
+	EventType  string   `db:"event_type"`
+	EventAt    stamp    `db:"event_at"`
+	EventStage string   `db:"event_stage"`
+	EventData  document `db:"event_data"`
+}
+
+func lineOf(e *consent.Event) line {
+	return line{EventID: e.ID, EventType: string(e.Type), EventAt: stamp{e.At}, EventStage: e.Stage, EventData: e.Data}
 }

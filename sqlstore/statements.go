@@ -25,6 +25,10 @@ func sideBySide(postgres, sqlite string) *statement {
 	return st
 }
 
+// onPostgres declares a statement that only PostgreSQL has; on SQLite a
+// transaction does the same.
+func onPostgres(text string) *statement { return sideBySide(text, "") }
+
 // locking declares a SELECT that locks its row. SQLite's transactions are
 // serial, so there is nothing to lock.
 func locking(text string) *statement { return sideBySide(text+" FOR UPDATE", text) }
@@ -54,3 +58,37 @@ func insert(table string, columns []string) string {
 }
 
 func columns(list []string) string { return strings.Join(list, ", ") }
+
+// prefixed qualifies columns by their table.
+func prefixed(table string, list []string) string {
+	return table + "." + strings.Join(list, ", "+table+".")
+}
+
+// typed writes parameters with their types, for places where PostgreSQL has no
+// column to learn a parameter's type from.
+func typed(names ...string) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = "CAST(:" + name + " AS " + typeOf(name) + ")"
+	}
+	return strings.Join(list, ", ")
+}
+
+// typeOf returns the PostgreSQL type of a column, which its name tells.
+func typeOf(column string) string {
+	switch column {
+	case "cycle", "tries":
+		return "INTEGER"
+	case "hosted", "pending":
+		return "BOOLEAN"
+	case "seq", "claimed_until", "renewable_until", "lease_until", "confirm_by":
+		return "BIGINT"
+	case "caller_state", "state_hash", "result_hash", "token_hash", "hash", "uri", "verifier", "reuse_key", "code", "kept_grant",
+		"refresh_token", "access_token", "state":
+		return "BYTEA"
+	}
+	if strings.HasSuffix(column, "_at") {
+		return "BIGINT"
+	}
+	return "TEXT"
+}

@@ -184,7 +184,11 @@ func (q query) get(ctx context.Context, st *statement, dest, arg any) error {
 		return translate(err)
 	}
 	defer done()
-	return translate(stmt.GetContext(ctx, dest, arg))
+	err = translate(stmt.GetContext(ctx, dest, arg))
+	if errors.Is(err, errNoText) {
+		return consent.ErrNotFound // what cannot be kept is not there
+	}
+	return err
 }
 
 // list reads rows into dest, a pointer to a slice.
@@ -194,7 +198,11 @@ func (q query) list(ctx context.Context, st *statement, dest, arg any) error {
 		return translate(err)
 	}
 	defer done()
-	return translate(stmt.SelectContext(ctx, dest, arg))
+	err = translate(stmt.SelectContext(ctx, dest, arg))
+	if errors.Is(err, errNoText) {
+		return nil
+	}
+	return err
 }
 
 // maxTries bounds how often a transaction is run again that PostgreSQL took
@@ -224,6 +232,10 @@ func (s *Store) attempt(ctx context.Context, f func(q query) error) error {
 	return tx.Commit()
 }
 
+// errNoText is PostgreSQL's answer to NUL and to invalid UTF-8, which no text
+// column of it keeps. SQLite keeps both.
+var errNoText = errors.New("text that the database cannot keep")
+
 // translate turns a driver's error into the registry's answer, by its code.
 func translate(err error) error {
 	if err == nil {
@@ -232,8 +244,13 @@ func translate(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return consent.ErrNotFound
 	}
-	if e, ok := errors.AsType[*pq.Error](err); ok && e.Code == "23505" { // unique_violation
-		return fmt.Errorf("%w: %s", consent.ErrExists, e.Constraint)
+	if e, ok := errors.AsType[*pq.Error](err); ok {
+		switch e.Code {
+		case "23505": // unique_violation
+			return fmt.Errorf("%w: %s", consent.ErrExists, e.Constraint)
+		case "22021", "22P05": // character_not_in_repertoire, untranslatable_character
+			return fmt.Errorf("%w: %w", errNoText, err)
+		}
 	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() {

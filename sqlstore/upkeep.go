@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -25,6 +26,7 @@ var (
 		) RETURNING `+giveBackColumns)
 	claimGiveBack = both(`UPDATE give_backs SET next_try_at = :until, tries = tries + 1
 		WHERE application_id = :app AND id = :id AND next_try_at <= :now RETURNING ` + giveBackColumns)
+	giveBackByID  = both(`SELECT ` + giveBackColumns + ` FROM give_backs WHERE application_id = :app AND id = :id`)
 	retryGiveBack = both(`UPDATE give_backs SET next_try_at = :next WHERE application_id = :app AND id = :id`)
 	endGiveBack   = both(`DELETE FROM give_backs WHERE application_id = :app AND id = :id`)
 )
@@ -88,6 +90,10 @@ func (s *Store) ClaimGiveBacks(ctx context.Context, now, until time.Time, limit 
 func (s *Store) ClaimGiveBack(ctx context.Context, applicationID, id string, now, until time.Time) (consent.GiveBack, error) {
 	var row giveBackRow
 	err := s.query().get(ctx, claimGiveBack, &row, args{"app": applicationID, "id": id, "now": stamp{now}, "until": stamp{until}})
+	if isNotFound(err) {
+		err := s.query().get(ctx, giveBackByID, &row, args{"app": applicationID, "id": id})
+		return consent.GiveBack{}, cmp.Or(err, consent.ErrBusy)
+	}
 	return row.giveBack(), err
 }
 

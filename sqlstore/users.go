@@ -11,8 +11,13 @@ var (
 		VALUES (:application_id, :id, :email, :phone, :name, :locale, :time_zone, :password_hash, :created_at, :updated_at)
 		ON CONFLICT (application_id, id) DO UPDATE SET email = excluded.email, phone = excluded.phone, name = excluded.name,
 			locale = excluded.locale, time_zone = excluded.time_zone, password_hash = excluded.password_hash, updated_at = excluded.updated_at`)
-	getUser = both(`SELECT application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at
-		FROM users WHERE application_id = :app AND id = :id`)
+	selectUser = `SELECT application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at
+		FROM users WHERE application_id = :app AND id = :id`
+	getUser  = both(selectUser)
+	lockUser = locking(selectUser)
+
+	standIn = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, created_at, updated_at)
+		VALUES (:app, :id, '', '', '', '', '', 0, 0) ON CONFLICT DO NOTHING`)
 
 	unrevokedOfUser  = both(`SELECT count(*) FROM consents WHERE application_id = :app AND user_id = :id AND revoked_at IS NULL`)
 	eraseUser        = both(`DELETE FROM users WHERE application_id = :app AND id = :id`)
@@ -24,8 +29,15 @@ var (
 // mergeUsers is for many rows at once; what is known already stays.
 const mergeUsers = `INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, created_at, updated_at)
 	VALUES (:application_id, :id, :email, :phone, :name, :locale, :time_zone, :created_at, :updated_at)
-	ON CONFLICT (application_id, id) DO UPDATE SET email = excluded.email, updated_at = excluded.updated_at
-	WHERE users.email = '' AND excluded.email <> ''`
+	ON CONFLICT (application_id, id) DO UPDATE SET
+		email     = CASE WHEN users.email = '' THEN excluded.email ELSE users.email END,
+		phone     = CASE WHEN users.phone = '' THEN excluded.phone ELSE users.phone END,
+		name      = CASE WHEN users.name = '' THEN excluded.name ELSE users.name END,
+		locale    = CASE WHEN users.locale = '' THEN excluded.locale ELSE users.locale END,
+		time_zone = CASE WHEN users.time_zone = '' THEN excluded.time_zone ELSE users.time_zone END,
+		updated_at = excluded.updated_at
+	WHERE (users.email = '' AND excluded.email <> '') OR (users.phone = '' AND excluded.phone <> '') OR (users.name = '' AND excluded.name <> '')
+		OR (users.locale = '' AND excluded.locale <> '') OR (users.time_zone = '' AND excluded.time_zone <> '')`
 
 type userRow struct {
 	App          string `db:"application_id"`
@@ -65,10 +77,30 @@ func (s *Store) User(ctx context.Context, applicationID, userID string) (consent
 	}, err
 }
 
+// lockUser locks a user, and where there is none the place of one: who links
+// for the user at the same time writes that row too, and waits. It reports
+// whether the user is there. What it puts in the place goes by eraseUser.
+func (q query) lockUser(ctx context.Context, arg args) (bool, error) {
+	n, err := q.exec(ctx, standIn, arg)
+	if err != nil || n > 0 {
+		return false, err
+	}
+	var row userRow
+	err = q.get(ctx, lockUser, &row, arg)
+	if isNotFound(err) {
+		return false, consent.ErrBusy // erased by somebody else in this moment
+	}
+	return err == nil, err
+}
+
 // EraseUser implements consent.Users.
 func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error {
 	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym}
 	return s.atomic(ctx, func(q query) error {
+		known, err := q.lockUser(ctx, arg)
+		if err != nil {
+			return err
+		}
 		var live int
 		if err := q.get(ctx, unrevokedOfUser, &live, arg); err != nil {
 			return err
@@ -76,13 +108,12 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 		if live > 0 {
 			return consent.ErrBusy
 		}
-		known := false
-		for _, st := range []*statement{eraseUser, eraseLinks, pseudonymConsent, pseudonymAttempt} {
+		for i, st := range []*statement{eraseUser, eraseLinks, pseudonymConsent, pseudonymAttempt} {
 			n, err := q.exec(ctx, st, arg)
 			if err != nil {
 				return err
 			}
-			known = known || n > 0
+			known = known || (i > 0 && n > 0)
 		}
 		if !known {
 			return consent.ErrNotFound

@@ -1,4 +1,3 @@
-// Command reconsent keeps bank connections alive. See the project's README.
 package main
 
 import (

@@ -7,19 +7,24 @@
 -- Every key of a table that grows with consents begins with application_id, so
 -- that the tables can be partitioned or spread by it. For the same reason there
 -- are no foreign keys between them: the registry writes what belongs together
--- in one transaction.
+-- in one transaction. (A foreign key would survive partitioning, but costs a
+-- lookup and a lock on the parent with each event and attempt, and Citus and
+-- its like take none that are not co-located.)
+--
+-- Names and ids are compared byte by byte (COLLATE "C"), as SQLite and Go do:
+-- pages come in the same order everywhere, and keys cost no locale rules.
 
 CREATE TABLE applications (
-    id         TEXT NOT NULL PRIMARY KEY,
-    slug       TEXT NOT NULL UNIQUE,
+    id         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    slug       TEXT COLLATE "C" NOT NULL UNIQUE,
     name       TEXT NOT NULL,
     settings   TEXT NOT NULL, -- JSON: allowed addresses, cadence, policies
     created_at BIGINT NOT NULL
 );
 
 CREATE TABLE api_keys (
-    application_id TEXT NOT NULL,
-    id             TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    id             TEXT COLLATE "C" NOT NULL,
     hash           BYTEA NOT NULL,
     name           TEXT NOT NULL,
     created_at     BIGINT NOT NULL,
@@ -29,16 +34,16 @@ CREATE TABLE api_keys (
 );
 
 CREATE TABLE provider_settings (
-    application_id TEXT NOT NULL,
-    provider       TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    provider       TEXT COLLATE "C" NOT NULL,
     config         BYTEA NOT NULL, -- sealed
     updated_at     BIGINT NOT NULL,
     PRIMARY KEY (application_id, provider)
 );
 
 CREATE TABLE users (
-    application_id TEXT NOT NULL,
-    id             TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    id             TEXT COLLATE "C" NOT NULL,
     email          TEXT NOT NULL,
     phone          TEXT NOT NULL,
     name           TEXT NOT NULL,
@@ -51,14 +56,14 @@ CREATE TABLE users (
 );
 
 CREATE TABLE consents (
-    application_id    TEXT NOT NULL,
-    id                TEXT NOT NULL,
-    user_id           TEXT NOT NULL,
-    provider          TEXT NOT NULL,
+    application_id    TEXT COLLATE "C" NOT NULL,
+    id                TEXT COLLATE "C" NOT NULL,
+    user_id           TEXT COLLATE "C" NOT NULL,
+    provider          TEXT COLLATE "C" NOT NULL,
     provider_id       TEXT NOT NULL,
     bank_name         TEXT NOT NULL,
     account_label     TEXT NOT NULL,
-    credentials_id    TEXT NOT NULL,
+    credentials_id    TEXT COLLATE "C" NOT NULL,
     cycle             INTEGER NOT NULL,
     custody           TEXT NOT NULL,
     scopes            TEXT NOT NULL, -- separated by spaces
@@ -88,7 +93,7 @@ CREATE TABLE consents (
     lease_id          TEXT NOT NULL,
     lease_until       BIGINT,
     PRIMARY KEY (application_id, id)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80); -- room for leases and tokens to be rewritten in place (HOT)
 
 -- One live consent for a bank login of a user. A pending one binds nobody.
 CREATE UNIQUE INDEX consents_identity ON consents (application_id, user_id, provider, credentials_id)
@@ -102,17 +107,17 @@ CREATE INDEX consents_due ON consents (next_stage_at, application_id, id)
 
 -- Every refresh token that a consent ever had, as a keyed fingerprint.
 CREATE TABLE token_hashes (
-    application_id TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
     hash           BYTEA NOT NULL,
-    consent_id     TEXT NOT NULL,
+    consent_id     TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (application_id, hash, consent_id)
 );
 
 CREATE TABLE events (
-    application_id TEXT NOT NULL,
-    consent_id     TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    consent_id     TEXT COLLATE "C" NOT NULL,
     seq            BIGINT NOT NULL,
-    id             TEXT NOT NULL,
+    id             TEXT COLLATE "C" NOT NULL,
     type           TEXT NOT NULL,
     at             BIGINT NOT NULL,
     cycle          INTEGER NOT NULL,
@@ -122,14 +127,14 @@ CREATE TABLE events (
 );
 
 CREATE TABLE attempts (
-    application_id TEXT NOT NULL,
-    id             TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    id             TEXT COLLATE "C" NOT NULL,
     kind           TEXT NOT NULL,
     origin         TEXT NOT NULL,
-    consent_id     TEXT NOT NULL,
+    consent_id     TEXT COLLATE "C" NOT NULL,
     cycle          INTEGER NOT NULL,
-    user_id        TEXT NOT NULL,
-    provider       TEXT NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
+    provider       TEXT COLLATE "C" NOT NULL,
     provider_id    TEXT NOT NULL,
     scopes         TEXT NOT NULL,
     redirect_uri   TEXT NOT NULL,
@@ -149,7 +154,7 @@ CREATE TABLE attempts (
     kept_grant     BYTEA,
     finished_at    BIGINT,
     reason         TEXT NOT NULL,
-    credentials_id TEXT NOT NULL,
+    credentials_id TEXT COLLATE "C" NOT NULL,
     result_hash    BYTEA,
     confirm_by     BIGINT,
     PRIMARY KEY (application_id, id)
@@ -161,10 +166,10 @@ CREATE INDEX attempts_stale ON attempts (claimed_until) WHERE status = 'claimed'
 CREATE INDEX attempts_unconfirmed ON attempts (confirm_by) WHERE status = 'pending';
 
 CREATE TABLE reconnect_links (
-    application_id TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
     token_hash     BYTEA NOT NULL,
-    consent_id     TEXT NOT NULL,
-    user_id        TEXT NOT NULL,
+    consent_id     TEXT COLLATE "C" NOT NULL,
+    user_id        TEXT COLLATE "C" NOT NULL,
     cycle          INTEGER NOT NULL,
     return_to      TEXT NOT NULL,
     state          BYTEA,
@@ -176,11 +181,11 @@ CREATE INDEX reconnect_links_consent ON reconnect_links (application_id, consent
 
 -- Grants that must be revoked at their provider.
 CREATE TABLE give_backs (
-    application_id TEXT NOT NULL,
-    id             TEXT NOT NULL,
-    consent_id     TEXT NOT NULL,
-    provider       TEXT NOT NULL,
-    credentials_id TEXT NOT NULL,
+    application_id TEXT COLLATE "C" NOT NULL,
+    id             TEXT COLLATE "C" NOT NULL,
+    consent_id     TEXT COLLATE "C" NOT NULL,
+    provider       TEXT COLLATE "C" NOT NULL,
+    credentials_id TEXT COLLATE "C" NOT NULL,
     kept_grant     BYTEA NOT NULL, -- sealed under id
     reason         TEXT NOT NULL,
     created_at     BIGINT NOT NULL,

@@ -8,6 +8,8 @@
 -- that the tables can be partitioned or spread by it. For the same reason there
 -- are no foreign keys between them: the registry writes what belongs together
 -- in one transaction.
+--
+-- Tables and columns are PostgreSQL's, one by one; see there for the reasons.
 
 CREATE TABLE applications (
     id         TEXT NOT NULL PRIMARY KEY,

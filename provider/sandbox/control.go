@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 )
@@ -15,50 +16,63 @@ func (s *Server) getClock(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, moment{s.clock.Now()})
 }
 
+const clockHelp = `Send {"advance": "2136h"} or {"now": "2027-07-01T00:00:00Z"}, one of the two.`
+
 // moveClock moves the clock in one leap, and answers when everything that this
 // made due is done.
 func (s *Server) moveClock(w http.ResponseWriter, r *http.Request) {
 	var move struct {
-		Advance *string    `json:"advance"`
-		Now     *time.Time `json:"now"`
+		Advance *string `json:"advance"`
+		Now     *string `json:"now"`
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&move); err != nil || (move.Advance == nil) == (move.Now == nil) {
-		badControl(w, http.StatusBadRequest, `Send {"advance": "2136h"} or {"now": "2026-07-01T00:00:00Z"}, one of the two.`)
+	if err := control(r, &move); err != nil || (move.Advance == nil) == (move.Now == nil) {
+		badControl(w, http.StatusBadRequest, clockHelp)
 		return
 	}
 	s.moving.Lock()
 	defer s.moving.Unlock()
-	var err error
+	var step func() error
 	if move.Now != nil {
-		err = s.clock.Set(*move.Now)
+		t, err := time.Parse(time.RFC3339, *move.Now)
+		if err != nil {
+			badControl(w, http.StatusBadRequest, "now is no RFC 3339 time like 2027-07-01T00:00:00Z.")
+			return
+		}
+		step = func() error { return s.clock.Set(t) }
 	} else {
-		var by time.Duration
-		if by, err = time.ParseDuration(*move.Advance); err != nil {
+		d, err := time.ParseDuration(*move.Advance)
+		if err != nil {
 			badControl(w, http.StatusBadRequest, "advance is no duration like 2136h or 90m.")
 			return
 		}
-		err = s.clock.Advance(by)
+		step = func() error { return s.clock.Advance(d) }
 	}
-	if errors.Is(err, ErrBack) {
+	switch err := step(); {
+	case errors.Is(err, ErrBack):
 		badControl(w, http.StatusConflict, "The clock only moves forward; it stands at "+s.clock.Now().Format(time.RFC3339)+".")
 		return
+	case errors.Is(err, ErrTooFar):
+		badControl(w, http.StatusBadRequest, "The clock does not go beyond the year 2200.")
+		return
 	}
-	offset := s.clock.Offset()
-	s.mu.Lock()
-	s.mem.offset = offset
-	err = s.mem.save(r.Context(), "clock", "offset", offset)
-	s.mu.Unlock()
-	if err == nil && s.opt.OnMove != nil {
-		err = s.opt.OnMove(r.Context())
-	}
-	if err != nil {
-		s.log.Error("sandbox: clock moved, but what that made due was not all done", "error", err)
-		badControl(w, http.StatusInternalServerError, "The clock was moved, but what that made due was not all done; see the log.")
+	if err := s.moved(r); err != nil {
+		s.log.Error("sandbox: the clock was moved, but what that made due was not all done", "error", err)
+		badControl(w, http.StatusInternalServerError, "The clock was moved to "+s.clock.Now().Format(time.RFC3339)+", but what that made due was not all done; see the log.")
 		return
 	}
 	reply(w, http.StatusOK, moment{s.clock.Now()})
+}
+
+func (s *Server) moved(r *http.Request) error {
+	s.mu.Lock()
+	s.mem.setOffset(s.clock.Offset())
+	s.mem.prune(s.clock.Now())
+	err := s.mem.flush(r.Context())
+	s.mu.Unlock()
+	if err != nil || s.opt.OnMove == nil {
+		return err
+	}
+	return s.opt.OnMove(r.Context())
 }
 
 func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
@@ -68,11 +82,11 @@ func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
 		About string `json:"about"`
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	list := make([]fault, 0, len(faultNames))
 	for _, name := range sortedFaults() {
 		list = append(list, fault{name, s.faults[name], faultNames[name]})
 	}
+	s.mu.Unlock()
 	reply(w, http.StatusOK, map[string]any{"faults": list})
 }
 
@@ -81,35 +95,41 @@ func (s *Server) setFault(w http.ResponseWriter, r *http.Request) {
 		Name  string `json:"name"`
 		Times *int   `json:"times"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&f); err != nil {
-		badControl(w, http.StatusBadRequest, `Send {"name": "user_denies", "times": 1}.`)
+	if err := control(r, &f); err != nil {
+		badControl(w, http.StatusBadRequest, `Send {"name": "user_denies", "times": 1}; GET /_control/faults lists the names.`)
 		return
 	}
 	times := 1
 	if f.Times != nil {
 		times = *f.Times
 	}
-	if err := s.SetFault(f.Name, times); err != nil {
+	s.mu.Lock()
+	name, err := s.faults.set(f.Name, times)
+	s.mu.Unlock()
+	if err != nil {
 		badControl(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"name": f.Name, "times": times})
+	reply(w, http.StatusOK, map[string]any{"name": name, "times": times})
 }
 
 // SetFault switches a fault on for the next calls; 0 switches it off.
 func (s *Server) SetFault(name string, times int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.faults.set(name, times)
+	_, err := s.faults.set(name, times)
+	return err
 }
 
-// reset forgets connections, journeys, codes and faults. The clock stays: it
-// only moves forward.
+// reset forgets faults, connections, journeys and codes. The clock stays,
+// because it only moves forward; so do the clients, and what Calls counted.
 func (s *Server) reset(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = faults{}
-	if err := s.mem.reset(r.Context()); err != nil {
+	clear(s.faults)
+	s.mem.reset()
+	err := s.mem.flush(r.Context())
+	s.mu.Unlock()
+	if err != nil {
 		s.log.Error("sandbox: reset", "error", err)
 		badControl(w, http.StatusInternalServerError, "The memory could not be emptied; see the log.")
 		return
@@ -117,14 +137,30 @@ func (s *Server) reset(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]any{"reset": true})
 }
 
-func (s *Server) messages(source func() func() []Message) http.HandlerFunc {
+func messages(sent func() []Message) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		list := []Message{}
-		if sent := source(); sent != nil {
+		if sent != nil {
 			list = append(list, sent()...)
 		}
 		reply(w, http.StatusOK, map[string]any{"messages": list})
 	}
+}
+
+const maxControl = 1 << 16
+
+// control reads a control call's body: one JSON object, nothing unknown in it,
+// nothing after it.
+func control(r *http.Request, into any) error {
+	d := json.NewDecoder(io.LimitReader(r.Body, maxControl))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one value")
+	}
+	return nil
 }
 
 func badControl(w http.ResponseWriter, status int, detail string) {

@@ -1,7 +1,7 @@
 package sandbox
 
 import (
-	"context"
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,64 +10,81 @@ import (
 
 // authURI makes a direct link to a bank's login page (providers.md 1.3). For a
 // bank that needs more it leads to the dialog, which asks.
-func (s *Server) authURI(r *http.Request) (any, *refusal, error) {
+func (s *Server) authURI(r *http.Request) (any, error) {
 	s.calls["authuri"]++
-	f, no := fields(r)
-	if no != nil {
-		return nil, no, nil
+	f, err := fields(r)
+	if err != nil {
+		return nil, err
 	}
-	want, known := s.clients[f.Get("client_id")]
-	if !known || (f.Has("client_secret") && f.Get("client_secret") != want) {
-		return nil, refuse(http.StatusBadRequest, "invalid_client", "Invalid client_id or client_secret."), nil
+	id := f.Get("client_id")
+	if _, known := s.clients[id]; !known || (f.Has("client_secret") && !s.isClient(id, f.Get("client_secret"))) {
+		return nil, invalidClient()
+	}
+	if err := checkLink(f); err != nil {
+		return nil, err
 	}
 	b, ok := bankByID(f.Get("provider_id"))
-	if f.Get("response_type") != "code" || !isRedirect(f.Get("redirect_uri")) || !ok {
-		return nil, refuse(http.StatusBadRequest, "validation_error", "response_type, redirect_uri or provider_id is missing or wrong."), nil
+	if !ok {
+		return nil, refuse(http.StatusBadRequest, "validation_error", "provider_id is missing, or no bank of the sandbox.")
 	}
 	j := s.journeyOf(f, b.ID)
 	j.Step = stepLogin
 	if len(b.Inputs) > 0 {
 		j.Step = stepInputs
 	}
-	return s.started(r, j)
+	return s.started(r, j), nil
 }
 
 // reauthURI makes a direct link that renews a connection (providers.md 1.4).
-func (s *Server) reauthURI(r *http.Request) (any, *refusal, error) {
+// Which error answers what is not published there; these follow the list in 1.10.
+func (s *Server) reauthURI(r *http.Request) (any, error) {
 	s.calls["reauthuri"]++
-	f, no := fields(r)
-	if no != nil {
-		return nil, no, nil
+	f, err := fields(r)
+	if err != nil {
+		return nil, err
 	}
-	if f.Get("response_type") != "code" || !isRedirect(f.Get("redirect_uri")) {
-		return nil, refuse(http.StatusBadRequest, "validation_error", "response_type or redirect_uri is missing or wrong."), nil
+	if err := checkLink(f); err != nil {
+		return nil, err
 	}
-	now := s.clock.Now()
-	c, token := s.mem.byRefresh(f.Get("refresh_token"))
-	if c == nil || token.Dead || !now.Before(c.expires().Add(renewalWindow)) {
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The refresh token is unknown, or its consent can no longer be renewed."), nil
-	}
-	if !sameRedirect(c.RedirectURI, f.Get("redirect_uri")) {
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "redirect_uri is not the one of the original link."), nil
+	token := digestOf(f.Get("refresh_token"))
+	c, i, ok := s.mem.byRefresh(token)
+	switch {
+	case !f.Has("refresh_token"):
+		return nil, refuse(http.StatusBadRequest, "validation_error", "refresh_token is missing.")
+	case !ok || c.Tokens[i].Dead || !c.renewable(s.clock.Now()):
+		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The refresh token is unknown, or its consent can no longer be renewed.")
+	case !sameRedirect(c.Tokens[i].RedirectURI, f.Get("redirect_uri")):
+		return nil, refuse(http.StatusBadRequest, "invalid_grant", "redirect_uri is not the one of the original link.")
 	}
 	if b, _ := bankByID(c.Bank); len(b.Inputs) > 0 {
-		return nil, refuse(http.StatusNotImplemented, "endpoint_not_supported", "This bank needs auth inputs, which reauthuri does not take."), nil
+		return nil, refuse(http.StatusNotImplemented, "endpoint_not_supported", "This bank needs auth inputs, which reauthuri does not take.")
 	}
 	j := s.journeyOf(f, c.Bank)
-	j.ClientID, j.Scopes, j.Renews, j.Step = c.ClientID, c.Scopes, c.CredentialsID, stepLogin
-	return s.started(r, j)
+	j.ClientID, j.Scopes, j.Renews, j.Step = c.ClientID, c.Scopes, token, stepLogin
+	return s.started(r, j), nil
 }
 
-func (s *Server) started(r *http.Request, j *journey) (any, *refusal, error) {
-	if err := s.mem.saveJourney(r.Context(), j); err != nil {
-		return nil, nil, err
+// checkLink checks what every link needs.
+func checkLink(f url.Values) *refusal {
+	switch method := f.Get("code_challenge_method"); {
+	case f.Get("response_type") != "code":
+		return refuse(http.StatusBadRequest, "validation_error", `response_type has to be "code".`)
+	case !isRedirect(f.Get("redirect_uri")):
+		return refuse(http.StatusBadRequest, "validation_error", "redirect_uri is missing, or no absolute address without a fragment.")
+	case f.Get("code_challenge") != "" && method != "S256":
+		return refuse(http.StatusBadRequest, "validation_error", `code_challenge_method has to be "S256".`)
 	}
-	return map[string]any{"success": true, "result": origin(r) + j.path()}, nil, nil
+	return nil
+}
+
+func (s *Server) started(r *http.Request, j *journey) map[string]any {
+	s.mem.saveJourney(j)
+	return map[string]any{"success": true, "result": origin(r) + j.path()}
 }
 
 func (s *Server) journeyOf(f url.Values, bankID string) *journey {
 	j := &journey{
-		ID: secret(), ClientID: f.Get("client_id"), RedirectURI: f.Get("redirect_uri"), Bank: bankID,
+		ID: randomToken(), ClientID: f.Get("client_id"), RedirectURI: f.Get("redirect_uri"), Bank: bankID,
 		Scopes: strings.Fields(f.Get("scope")), Challenge: f.Get("code_challenge"), FormPost: f.Get("response_mode") == "form_post",
 		StartedAt: s.clock.Now(),
 	}
@@ -93,9 +110,12 @@ func origin(r *http.Request) string {
 	return scheme + "://" + r.Host
 }
 
+// isRedirect takes what a browser can be sent to, apps' own schemes included.
+// At TrueLayer it must be registered too.
 func isRedirect(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && u.IsAbs() && u.Host != ""
+	return err == nil && u.Host != "" && !strings.ContainsAny(s, "# \\") &&
+		u.Scheme != "" && !slices.Contains([]string{"javascript", "data", "vbscript", "file"}, u.Scheme)
 }
 
 // sameRedirect compares byte for byte, but for the port of loopback hosts
@@ -106,61 +126,11 @@ func sameRedirect(a, b string) bool {
 	}
 	ua, errA := url.Parse(a)
 	ub, errB := url.Parse(b)
-	if errA != nil || errB != nil || !slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, ua.Hostname()) {
+	if errA != nil || errB != nil || !isLoopback(ua.Hostname()) {
 		return false
 	}
-	return ua.Scheme == ub.Scheme && ua.Hostname() == ub.Hostname() && ua.RequestURI() == ub.RequestURI() && ua.User == nil && ub.User == nil
-}
-
-// extend reconfirms a connection (providers.md 1.5).
-func (s *Server) extend(r *http.Request) (any, *refusal, error) {
-	s.calls["extend"]++
-	var f struct {
-		Reconfirmed  bool   `json:"user_has_reconfirmed_consent"`
-		ClientID     string `json:"client_id"`
-		ClientSecret string `json:"client_secret"`
-		RefreshToken string `json:"refresh_token"`
-		RedirectURI  string `json:"redirect_uri"`
-		State        string `json:"state"`
-		User         struct {
-			Name  string `json:"name"`
-			Email string `json:"email"`
-		} `json:"user"`
+	portless := func(s string, u *url.URL) string {
+		return strings.Replace(s, u.Host, strings.TrimSuffix(u.Host, ":"+cmp.Or(u.Port(), "none")), 1)
 	}
-	if err := decodeJSON(r, &f); err != nil {
-		return nil, refuse(http.StatusBadRequest, "validation_error", "The body is not the JSON that this call takes."), nil
-	}
-	if !s.isClient(f.ClientID, f.ClientSecret) {
-		return nil, refuse(http.StatusBadRequest, "invalid_client", "Invalid client_id or client_secret."), nil
-	}
-	if !f.Reconfirmed || f.User.Name == "" || f.User.Email == "" {
-		return nil, refuse(http.StatusBadRequest, "validation_error", "The user has to have reconfirmed, and to be named."), nil
-	}
-	now := s.clock.Now()
-	c, token := s.mem.byRefresh(f.RefreshToken)
-	if c == nil || c.ClientID != f.ClientID || token.Dead || !now.Before(c.expires().Add(renewalWindow)) {
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The refresh token is invalid, expired or revoked."), nil
-	}
-	if c.Eternal {
-		return s.extended(r.Context(), c)
-	}
-	j := s.journeyOf(url.Values{"client_id": {c.ClientID}, "redirect_uri": {f.RedirectURI}, "state": {f.State}}, c.Bank)
-	j.Scopes, j.Renews, j.Step, j.ExchangeCode = c.Scopes, c.CredentialsID, stepLogin, true
-	if err := s.mem.saveJourney(r.Context(), j); err != nil {
-		return nil, nil, err
-	}
-	return map[string]any{"action_needed": "authentication_needed", "user_input_link": origin(r) + j.path()}, nil, nil
-}
-
-func (s *Server) extended(ctx context.Context, c *connection) (any, *refusal, error) {
-	now := s.clock.Now()
-	c.AuthorisedAt = now
-	out, no, err := s.issue(ctx, c, true, now)
-	if err != nil || no != nil {
-		return nil, no, err
-	}
-	t, _ := out.(tokenAnswer)
-	return map[string]any{
-		"action_needed": "no_action_needed", "access_token": t.AccessToken, "refresh_token": t.RefreshToken, "expires_in": t.ExpiresIn,
-	}, nil, nil
+	return portless(a, ua) == portless(b, ub)
 }

@@ -53,7 +53,7 @@ type journey struct {
 	FormPost     bool
 	Scopes       []string
 	Bank         string
-	Offered      []bank // in the picker
+	Offered      []string // banks in the picker
 	Challenge    string
 	Step         step
 	Renews       digest // of the refresh token that it renews
@@ -70,7 +70,6 @@ type code struct {
 	RedirectURI   string
 	Challenge     string
 	Renews        digest
-	Scopes        []string
 	IssuedAt      time.Time
 	Used          bool
 }
@@ -105,7 +104,7 @@ const (
 	kindSecret     = "secret"
 )
 
-const setUp = `CREATE TABLE IF NOT EXISTS memory (kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID`
+const setUp = `CREATE TABLE IF NOT EXISTS bank (kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID`
 
 func openMemory(ctx context.Context, path string) (*memory, error) {
 	m := &memory{secret: randomToken()}
@@ -143,7 +142,7 @@ func (m *memory) forget() {
 // load reads the file anew.
 func (m *memory) load(ctx context.Context) error {
 	m.forget()
-	rows, err := m.db.QueryContext(ctx, `SELECT kind, id, value FROM memory`)
+	rows, err := m.db.QueryContext(ctx, `SELECT kind, id, value FROM bank`)
 	if err != nil {
 		return err
 	}
@@ -221,13 +220,13 @@ func (m *memory) write(ctx context.Context) error {
 	defer func() { _ = tx.Rollback() }()
 	for t, v := range m.touched {
 		if v == nil {
-			_, err = tx.ExecContext(ctx, `DELETE FROM memory WHERE kind = ? AND id = ?`, t.kind, t.id)
+			_, err = tx.ExecContext(ctx, `DELETE FROM bank WHERE kind = ? AND id = ?`, t.kind, t.id)
 		} else {
 			var b []byte
 			if b, err = json.Marshal(v); err != nil {
 				return err
 			}
-			_, err = tx.ExecContext(ctx, `INSERT INTO memory (kind, id, value) VALUES (?, ?, ?)
+			_, err = tx.ExecContext(ctx, `INSERT INTO bank (kind, id, value) VALUES (?, ?, ?)
 				ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value`, t.kind, t.id, string(b))
 		}
 		if err != nil {

@@ -1,13 +1,10 @@
 package sandbox
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
-	"io"
-	"mime"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,88 +23,66 @@ type tokenAnswer struct {
 	Scope        string `json:"scope,omitempty"`
 }
 
-// fields reads a body that is a form or JSON: TrueLayer's document says JSON,
-// its own clients send forms.
-func fields(r *http.Request) (url.Values, *refusal) {
-	body, err := io.ReadAll(r.Body)
+func (s *Server) token(r *http.Request) (any, error) {
+	f, err := fields(r)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "validation_error", "The body cannot be read.")
+		return nil, err
 	}
-	return parseFields(r.Header.Get("Content-Type"), body)
-}
-
-func parseFields(contentType string, body []byte) (url.Values, *refusal) {
-	mt, _, err := mime.ParseMediaType(contentType)
-	if err == nil && mt == "application/x-www-form-urlencoded" {
-		v, err := url.ParseQuery(string(body))
-		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "validation_error", "The body is no form.")
-		}
-		return v, nil
-	}
-	var raw map[string]any
-	if json.Unmarshal(body, &raw) != nil {
-		return nil, refuse(http.StatusBadRequest, "validation_error", "The body is neither a form nor a JSON object.")
-	}
-	v := url.Values{}
-	for name, value := range raw {
-		if s, ok := value.(string); ok {
-			v.Set(name, s)
-		}
-	}
-	return v, nil
-}
-
-func (s *Server) token(r *http.Request) (any, *refusal, error) {
-	f, no := fields(r)
-	if no != nil {
-		return nil, no, nil
-	}
-	grant := f.Get("grant_type")
+	grant, id := f.Get("grant_type"), f.Get("client_id")
 	s.calls["token:"+grant]++
-	id, secret, basic := r.BasicAuth()
-	if !basic {
-		id, secret = f.Get("client_id"), f.Get("client_secret")
-	}
-	if !s.isClient(id, secret) {
-		return nil, refuse(http.StatusBadRequest, "invalid_client", "Invalid client_id or client_secret."), nil
+	if !s.isClient(id, f.Get("client_secret")) {
+		return nil, invalidClient()
 	}
 	switch grant {
 	case "authorization_code":
-		return s.redeem(r.Context(), id, f)
+		return s.redeem(id, f)
 	case "refresh_token":
-		return s.refresh(r.Context(), id, f.Get("refresh_token"))
+		return s.refresh(id, f.Get("refresh_token"))
 	case "client_credentials":
-		token, err := s.accessToken(&connection{ClientID: id}, s.clock.Now())
-		return tokenAnswer{AccessToken: token, ExpiresIn: int(accessLife.Seconds()), TokenType: "Bearer", Scope: f.Get("scope")}, nil, err
+		token, err := accessToken(&connection{ClientID: id, Scopes: strings.Fields(f.Get("scope"))}, s.clock.Now())
+		return tokenAnswer{AccessToken: token, ExpiresIn: int(accessLife.Seconds()), TokenType: "Bearer", Scope: f.Get("scope")}, err
 	default:
-		return nil, refuse(http.StatusBadRequest, "unsupported_grant_type", "grant_type is none that this endpoint knows."), nil
+		return nil, refuse(http.StatusBadRequest, "unsupported_grant_type", "grant_type is none that this endpoint knows.")
 	}
 }
 
-func (s *Server) redeem(ctx context.Context, client string, f url.Values) (any, *refusal, error) {
+// redeem turns a code, or an exchange_code, into tokens.
+func (s *Server) redeem(client string, f url.Values) (any, error) {
 	given := f.Get("code")
 	if given == "" {
 		given = f.Get("exchange_code")
 	}
-	now := s.clock.Now()
-	c, ok := s.mem.codes[given]
-	used := s.faults.take("code_already_used")
-	if !ok || used || c.Used || now.Sub(c.IssuedAt) >= codeLife {
-		return nil, refuse(http.StatusBadRequest, "invalid_authorization_code", "The code is unknown, used, or older than five minutes."), nil
+	now, id := s.clock.Now(), digestOf(given)
+	c, ok := s.mem.codes[id]
+	if ok && s.faults.take("code_already_used") {
+		c.Used = true
+		s.mem.saveCode(id, c)
 	}
-	if c.ClientID != client || c.RedirectURI != f.Get("redirect_uri") || !provesChallenge(c.Challenge, f.Get("code_verifier")) {
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The code is another client's, or redirect_uri or code_verifier do not match."), nil
+	switch {
+	case !ok || c.Used || now.Sub(c.IssuedAt) >= codeLife:
+		return nil, refuse(http.StatusBadRequest, "invalid_authorization_code", "The code is unknown, used, or older than five minutes.")
+	case c.ClientID != client || c.RedirectURI != f.Get("redirect_uri"):
+		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The code is another client's, or redirect_uri is not the one of the link.")
+	case !provesChallenge(c.Challenge, f.Get("code_verifier")):
+		return nil, refuse(http.StatusBadRequest, "invalid_grant", "code_verifier does not match the link's code_challenge.")
 	}
 	con, ok := s.mem.connections[c.CredentialsID]
 	if !ok {
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The connection was deleted."), nil
+		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The connection was deleted.")
 	}
 	c.Used = true
-	if err := s.mem.saveCode(ctx, c); err != nil {
-		return nil, nil, err
+	s.mem.saveCode(id, c)
+	con.Exchanges++
+	if !slices.Contains(con.Scopes, "offline_access") {
+		return s.issue(con, none, now)
 	}
-	return s.issue(ctx, con, slices.Contains(c.Scopes, "offline_access"), now)
+	if renewed, i, found := s.mem.byRefresh(c.Renews); found && renewed == con && !con.Tokens[i].Dead {
+		if s.faults.take("refresh_token_rotates") {
+			i = s.rotate(con, i, now)
+		}
+		return s.issue(con, i, now) // identical, but for the fault (the owner's document)
+	}
+	return s.issue(con, s.mem.addToken(con, c.RedirectURI, now), now)
 }
 
 // provesChallenge checks PKCE S256 (RFC 7636 4.6) where a challenge was given.
@@ -119,48 +94,71 @@ func provesChallenge(challenge, verifier string) bool {
 	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
 }
 
-func (s *Server) refresh(ctx context.Context, client, token string) (any, *refusal, error) {
+// refresh is the refresh grant. It ends with the consent; the idle limit counts
+// only under its fault.
+func (s *Server) refresh(client, token string) (any, error) {
 	now := s.clock.Now()
 	dead := refuse(http.StatusBadRequest, "invalid_grant", "The refresh token is invalid, expired or revoked.")
-	con, r := s.mem.byRefresh(token)
-	if con == nil || con.ClientID != client || r.Dead || con.lapsed(now) || s.faults.take("invalid_grant_early") {
-		return nil, dead, nil
+	con, i, ok := s.mem.byRefresh(digestOf(token))
+	switch {
+	case !ok || con.ClientID != client || con.Tokens[i].Dead || con.lapsed(now):
+		return nil, dead
+	case s.faults.on("idle_limit") && now.Sub(con.Tokens[i].LastUsed) >= idleLimit:
+		return nil, dead
+	case s.faults.take("invalid_grant_early"):
+		return nil, dead
 	}
-	if now.Sub(r.LastUsed) >= idleLimit && s.faults.take("idle_limit") {
-		return nil, dead, nil
+	con.Refreshes++
+	if s.faults.take("refresh_token_rotates") {
+		i = s.rotate(con, i, now)
 	}
-	return s.issue(ctx, con, true, now)
+	return s.issue(con, i, now)
 }
 
-// issue hands out tokens; the access token before is dead from now on.
-func (s *Server) issue(ctx context.Context, c *connection, offline bool, now time.Time) (any, *refusal, error) {
-	access, err := s.accessToken(c, now)
+// rotate puts a new refresh token in the place of one.
+func (s *Server) rotate(con *connection, i int, now time.Time) int {
+	con.Tokens[i].Dead = true
+	return s.mem.addToken(con, con.Tokens[i].RedirectURI, now)
+}
+
+// none is no refresh token.
+const none = -1
+
+// issue hands out an access token, and the i-th refresh token; the access
+// token before is dead from now on.
+func (s *Server) issue(c *connection, i int, now time.Time) (tokenAnswer, error) {
+	access, err := accessToken(c, now)
 	if err != nil {
-		return nil, nil, err
+		return tokenAnswer{}, err
 	}
-	c.Access, c.AccessEnds = access, now.Add(accessLife)
+	s.mem.setAccess(c, access, now.Add(accessLife))
 	out := tokenAnswer{AccessToken: access, ExpiresIn: int(accessLife.Seconds()), TokenType: "Bearer", Scope: strings.Join(c.Scopes, " ")}
-	if offline {
-		c.newRefresh(s.faults.take("refresh_token_rotates"), now)
+	if i != none {
+		c.Tokens[i].LastUsed = now
 		if !s.faults.take("refresh_token_omitted") {
-			out.RefreshToken = c.Newest
+			out.RefreshToken = s.mem.refreshToken(c, i)
 		}
 	}
-	return out, nil, s.mem.saveConnection(ctx, c)
+	return out, nil
 }
 
 // accessToken signs a JWT with the claims that TrueLayer's have (providers.md
-// 1.7). It is looked up, not verified.
-func (s *Server) accessToken(c *connection, now time.Time) (string, error) {
-	key, err := s.key()
+// 1.7). It is looked up here, never verified.
+func accessToken(c *connection, now time.Time) (string, error) {
+	key, err := signingKey()
 	if err != nil {
 		return "", err
 	}
-	t := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+	claims := jwt.MapClaims{
 		"iss": "https://auth.truelayer.com", "aud": []string{"https://auth.truelayer.com/resources", "data_api"},
-		"nbf": now.Unix(), "exp": now.Add(accessLife).Unix(), "auth_time": c.AuthorisedAt.Unix(), "jti": secret(),
-		"client_id": c.ClientID, "sub": c.CredentialsID, "connector_id": c.Bank, "idp": "local", "scope": c.Scopes, "amr": []string{"pwd"},
-	})
-	t.Header["kid"] = "sandbox"
+		"nbf": now.Unix(), "exp": now.Add(accessLife).Unix(), "jti": randomToken(), "client_id": c.ClientID, "scope": c.Scopes,
+	}
+	if c.CredentialsID != "" {
+		credentialsKey := sha256.Sum256([]byte("key\x00" + c.CredentialsID))
+		claims["sub"], claims["connector_id"], claims["auth_time"] = c.CredentialsID, c.Bank, c.AuthorisedAt.Unix()
+		claims["idp"], claims["amr"], claims["credentials_key"] = "local", []string{"pwd"}, hex.EncodeToString(credentialsKey[:])
+	}
+	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
+	t.Header["kid"], t.Header["x5t"] = "sandbox", "sandbox"
 	return t.SignedString(key)
 }

@@ -1,54 +1,57 @@
 package truelayer
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/reconsent/reconsent/provider"
 )
 
-// Where the facts on extra inputs were published. TrueLayer wrote the second
-// for Payments; that it holds for Data is unverified (providers.md 1.9).
+// Where the facts on extra inputs were published. The first names the banks,
+// as those that reauthuri can not renew; the second says per country what a
+// bank may ask for, and was written for Payments: that it holds for Data is
+// unverified (providers.md 1.9).
 const (
 	fromReauthArticle = "support.truelayer.com/hc/en-us/articles/360017594238"
 	fromEUPage        = "docs.truelayer.com/docs/additional-requirements-for-eu-providers"
 	fromSandbox       = "the sandbox bank of this project"
 )
 
-var (
-	branch     = provider.Input{Name: "branch", Label: "Branch", Source: fromEUPage}
-	iban       = provider.Input{Name: "iban", Label: "IBAN", Source: fromEUPage}
-	branchCode = provider.Input{Name: "branch_code", Label: "Branch code (Bankleitzahl)", Source: fromEUPage}
-)
-
-// inputTable lists the banks that need more than a login, by exact provider id
-// or, where it ends in "*", by its beginning. The ids of real banks follow
-// TrueLayer's pattern (country, scheme, bank); the article names the banks, not
-// their ids, so these are unverified.
+// inputTable lists the banks that need more than a login, by what their
+// provider id holds.
 var inputTable = []struct {
-	bank   string
+	exact  string   // the whole id
+	parts  []string // or all of these, hyphens left out
 	inputs []provider.Input
 }{
-	{"mock-fr", sourced(fromSandbox, branch)},
-	{"mock-de", sourced(fromSandbox, iban, branchCode)},
-	{"fr-stet-caisse-d-epargne*", sourced(fromReauthArticle, branch)},
-	{"fr-stet-caisse-depargne*", sourced(fromReauthArticle, branch)},
-	{"xs2a-sparkasse*", sourced(fromReauthArticle, iban, branchCode)},
-	{"de-ob-sparkasse*", sourced(fromReauthArticle, iban, branchCode)},
-}
-
-func sourced(source string, inputs ...provider.Input) []provider.Input {
-	for i := range inputs {
-		inputs[i].Source = source
-	}
-	return inputs
+	{exact: "mock-fr", inputs: []provider.Input{
+		{Name: "branch", Label: "Branch", Source: fromSandbox},
+	}},
+	{exact: "mock-de", inputs: []provider.Input{
+		{Name: "iban", Label: "IBAN", Source: fromSandbox},
+		{Name: "branch_code", Label: "Branch code (Bankleitzahl)", Source: fromSandbox},
+	}},
+	// Caisse d'Epargne, France. Its provider id is unverified, so every way to
+	// write the name is taken.
+	{parts: []string{"caisse", "epargne"}, inputs: []provider.Input{
+		{Name: "branch", Label: "Branch", Source: fromEUPage + " (France); the bank: " + fromReauthArticle},
+	}},
+	// Sparkasse, Germany: "xs2a-sparkasse" in clients of TrueLayer's Payments.
+	// The page lists account number and sub-account number too, as what a
+	// German bank may ask for; both are parts of the IBAN and are not asked for
+	// here. Austria's Erste und Sparkasse has another id, and is not meant.
+	{parts: []string{"xs2asparkasse"}, inputs: []provider.Input{
+		{Name: "iban", Label: "IBAN", Source: fromEUPage + " (Germany); the bank: " + fromReauthArticle},
+		{Name: "branch_code", Label: "Branch code (Bankleitzahl)", Source: fromEUPage + " (Germany); the bank: " + fromReauthArticle},
+	}},
 }
 
 // Inputs implements provider.InputAsker.
 func (c *Client) Inputs(providerID string) []provider.Input {
+	plain := strings.ReplaceAll(strings.ToLower(providerID), "-", "")
 	for _, row := range inputTable {
-		prefix, open := strings.CutSuffix(row.bank, "*")
-		if providerID == row.bank || (open && strings.HasPrefix(providerID, prefix)) {
-			return row.inputs
+		if providerID == row.exact || (len(row.parts) > 0 && !slices.ContainsFunc(row.parts, func(part string) bool { return !strings.Contains(plain, part) })) {
+			return slices.Clone(row.inputs)
 		}
 	}
 	return nil

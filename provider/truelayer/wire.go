@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"math"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -19,9 +19,14 @@ import (
 	"github.com/reconsent/reconsent/provider"
 )
 
-// maxAnswer bounds an answer's body, in bytes. What is longer is cut off, and
-// then does not parse.
+// maxAnswer bounds an answer's body, in bytes.
 const maxAnswer = 1 << 20
+
+// What the transport finds wrong with an answer.
+var (
+	errNotJSON = errors.New("the answer is not JSON")
+	errTooLong = errors.New("the answer is longer than 1 MiB")
+)
 
 // call sends a request and reads its JSON answer into out, which may be nil.
 func (c *Client) call(ctx context.Context, op, method, address, bearer string, body, out any) error {
@@ -49,18 +54,16 @@ func (c *Client) call(ctx context.Context, op, method, address, bearer string, b
 		return noAnswer(op, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return &provider.Error{Kind: provider.Temporary, Op: op, Status: resp.StatusCode, Code: "answer_cut_off"}
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return c.refusal(op, resp, answer)
-	}
-	if out == nil {
+	answer, err := io.ReadAll(resp.Body)
+	switch {
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		return c.refusal(op, resp, answer) // in part too: the status says enough
+	case err != nil:
+		return cutOff(op, resp.StatusCode, err)
+	case out == nil:
 		return nil
-	}
-	if !isJSON(resp.Header) || json.Unmarshal(answer, out) != nil {
-		return unreadable(op, resp.StatusCode)
+	case !isJSON(resp.Header) || json.Unmarshal(answer, out) != nil:
+		return unread(op, resp.StatusCode)
 	}
 	return nil
 }
@@ -70,18 +73,12 @@ func isJSON(h http.Header) bool {
 	return err == nil && mt == "application/json"
 }
 
-// bounded is the client for the OAuth library, which would read an answer of
-// any size and parse one of any type.
-func (c *Client) bounded() *http.Client {
-	hc := *c.http
-	hc.Transport = checked{c.http.Transport}
-	return &hc
-}
-
-type checked struct{ next http.RoundTripper }
+// bounded is the transport under every call, the OAuth library's too, which
+// would read an answer of any length and parse one of any type.
+type bounded struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (t checked) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	next := t.next
 	if next == nil {
 		next = http.DefaultTransport
@@ -90,97 +87,114 @@ func (t checked) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusOK && !isJSON(resp.Header) {
+	if resp.StatusCode/100 == 2 && req.Method != http.MethodDelete && !isJSON(resp.Header) {
 		_ = resp.Body.Close()
 		return nil, errNotJSON
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
 	return resp, nil
 }
 
-var errNotJSON = errors.New("answer is not JSON")
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, errTooLong
+	}
+	return n, err
+}
 
 // tokenError reads what the OAuth library says. Its texts quote the body, so
 // none of them is kept.
 func (c *Client) tokenError(ctx context.Context, op string, err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.Response != nil {
-		if refused.Response.StatusCode == http.StatusOK {
-			return unreadable(op, http.StatusOK) // 200 with an error in it
+		if refused.Response.StatusCode/100 == 2 {
+			return unread(op, refused.Response.StatusCode) // a success with an error in it
 		}
 		return c.refusal(op, refused.Response, refused.Body)
-	}
-	if errors.Is(err, errNotJSON) {
-		return unreadable(op, http.StatusOK)
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok || ctx.Err() != nil {
 		return noAnswer(op, err)
 	}
-	return unreadable(op, 0)
+	return unread(op, 0) // the library does not tell apart what it could not read
 }
 
-// noAnswer is a call that brought none. The cause is kept only where it cannot
-// hold an address: an address may hold a token.
+// noAnswer is a call that brought none. Of the cause only what cannot hold an
+// address is kept: an address may hold a token.
 func noAnswer(op string, err error) error {
-	e := &provider.Error{Kind: provider.Temporary, Op: op, Code: "no_answer"}
+	e := &provider.Error{Kind: provider.Temporary, Op: op, Code: codeNoAnswer}
+	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
+	case errors.Is(err, errNotJSON):
+		e.Code = codeUnread
 	case errors.Is(err, context.Canceled):
 		e.Err = context.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Err = context.DeadlineExceeded
+	case errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
+		e.Code, e.Err = codeTimeout, context.DeadlineExceeded
 	default:
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			if u.Timeout() {
-				e.Code = "timeout"
-			}
-			e.Err = fmt.Errorf("%T", u.Err)
+		if errno, ok := errors.AsType[syscall.Errno](err); ok {
+			e.Err = errno // "connection refused" and its like
+		} else if _, ok := errors.AsType[*net.DNSError](err); ok {
+			e.Err = errors.New("the host name cannot be resolved")
 		}
 	}
 	return e
 }
 
-func unreadable(op string, status int) error {
-	return &provider.Error{Kind: provider.Temporary, Op: op, Status: status, Code: "answer_not_understood"}
-}
-
-// refusal classifies an answer that is no success.
-func (c *Client) refusal(op string, resp *http.Response, body []byte) error {
-	var said struct {
-		Error string `json:"error"`
-	}
-	_ = json.Unmarshal(body, &said) // what does not parse has no code
-	e := &provider.Error{Op: op, Status: resp.StatusCode, Code: codeOf(said.Error)}
-	e.Kind = classify(op, resp.StatusCode, e.Code)
-	if e.Kind == provider.RateLimited || resp.StatusCode == http.StatusServiceUnavailable {
-		e.RetryAt = c.retryAt(resp.Header.Get("Retry-After"), e.Kind)
+func cutOff(op string, status int, err error) error {
+	e := &provider.Error{Kind: provider.Temporary, Op: op, Status: status, Code: codeCutOff}
+	for _, plain := range []error{errTooLong, io.ErrUnexpectedEOF, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, plain) {
+			e.Err = plain
+		}
 	}
 	return e
 }
 
-// codeOf keeps an error code only if it is one of TrueLayer's: anything else
-// might be a token that a broken answer echoes.
-func codeOf(s string) string {
-	if _, known := knownCodes[s]; known {
-		return s
-	}
-	return ""
+func unread(op string, status int) error {
+	return &provider.Error{Kind: provider.Temporary, Op: op, Status: status, Code: codeUnread}
 }
 
-// rateLimitPause is taken where a 429 does not say how long.
-const rateLimitPause = time.Minute
+// refusal classifies an answer that is no success.
+func (c *Client) refusal(op string, resp *http.Response, body []byte) error {
+	e := &provider.Error{Op: op, Status: resp.StatusCode, Code: codeOf(body)}
+	e.Kind = classify(op, resp.StatusCode, e.Code)
+	if e.Kind == provider.RateLimited || resp.StatusCode == http.StatusServiceUnavailable {
+		e.RetryAt = c.retryAt(resp.Header, e.Kind)
+	}
+	c.log.Debug("truelayer refused", "op", op, "status", e.Status, "code", e.Code, "kind", e.Kind.String())
+	return e
+}
 
-// retryAt reads Retry-After (RFC 9110 10.2.3): seconds, or a date.
-func (c *Client) retryAt(header string, kind provider.Kind) time.Time {
-	if n, err := strconv.ParseInt(header, 10, 64); err == nil && n >= 0 {
-		return c.now().Add(time.Duration(min(n, math.MaxInt32)) * time.Second)
+const (
+	rateLimitPause = time.Minute    // where a 429 does not say how long
+	longestPause   = 24 * time.Hour // whatever it says
+)
+
+// retryAt reads Retry-After (RFC 9110 10.2.3): seconds, or a date by the
+// server's own clock.
+func (c *Client) retryAt(h http.Header, kind provider.Kind) time.Time {
+	pause := time.Duration(-1)
+	said := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(said, 10, 32); err == nil {
+		pause = time.Duration(n) * time.Second //nolint:gosec // 32 bits of seconds fit
+	} else if at, err := http.ParseTime(said); err == nil {
+		from := c.now()
+		if date, err := http.ParseTime(h.Get("Date")); err == nil {
+			from = date
+		}
+		pause = max(at.Sub(from), 0)
 	}
-	if at, err := http.ParseTime(header); err == nil {
-		return at.UTC()
-	}
-	if kind == provider.RateLimited {
+	switch {
+	case pause >= 0:
+		return c.now().Add(min(pause, longestPause))
+	case kind == provider.RateLimited:
 		return c.now().Add(rateLimitPause)
+	default:
+		return time.Time{}
 	}
-	return time.Time{}
 }

@@ -49,7 +49,7 @@ var consentTests = []test{
 			ApplicationID: w.app.ID, ID: name("con"), UserID: "u", Provider: "p", CredentialsID: "c", Cycle: 1,
 			Custody: consent.CustodyBackend, CreatedAt: at(0), ConsentedAt: at(0), ExpirySource: consent.FromNobody,
 		}
-		_, err := w.r.Register(w.Context(), w.app.ID, []consent.Registration{{Consent: c, Contact: consent.User{ApplicationID: w.app.ID, ID: "u"}}})
+		_, err := w.r.Register(w.Context(), w.app.ID, []consent.Registration{{Consent: c, Contact: consent.User{ApplicationID: w.app.ID, ID: "u", CreatedAt: zero, UpdatedAt: zero}}})
 		require.NoError(w, err)
 		got := w.look(c)
 		assert.Empty(w, got.Scopes)

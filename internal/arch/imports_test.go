@@ -1,0 +1,167 @@
+package arch
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A rule says what the packages that it fits may import of ours. A package may
+// always import what lies below itself, but for the adapters (see provider/*).
+type rule struct {
+	// pkg is a path from the root; with /* it fits everything below that path.
+	// The longest rule that fits a package is its rule.
+	pkg string
+	may []string
+	why string
+}
+
+// The arrows of the house. A new package needs a row: where it stands is a
+// decision, not an accident.
+var rules = []rule{
+	{"consent", nil, "the domain is types and pure functions; it can be read, and tested, alone"},
+	{"provider", nil, "the contract with a bank knows no consent, so an adapter can be written from it alone"},
+	{"provider/*", []string{"provider"}, "an adapter that leans on another, or on the domain, cannot be taken out"},
+	{"scheduler", nil, "when something runs has nothing to do with what it is"},
+	{"seal", nil, "what holds keys is kept small enough to be reviewed whole"},
+	{"migrations", nil, "a released migration must not change because code did"},
+	{"sqlstore", []string{"consent", "reauth", "migrations", "seal"}, "a registry stores what the domains say; it calls no bank and no use case"},
+	{"sqlstore/*", []string{"consent", "reauth", "migrations", "seal", "sqlstore"}, "as sqlstore"},
+	{"connector", []string{"consent", "provider", "seal"}, "the use cases know contracts, never the store or the bank behind them, and not re-authentication, which stands beside them"},
+	{"reauth", []string{"consent", "provider"}, "as connector, which stands beside it"},
+	{"notify", []string{"consent"}, "a message is about a consent, however it got into its state"},
+	{"notify/*", []string{"consent", "notify"}, "as notify"},
+	{"consentfile", []string{"connector", "consent"}, "a file is read into what the import takes; what becomes of it is decided there"},
+	{"api", []string{"connector", "reauth", "consent", "provider"}, "HTTP calls use cases; a query or a bank's name in a handler could be reached by no other way in"},
+	{"internal/arch", nil, "it looks at the house from outside"},
+	{"internal/pgtest", nil, "a database is empty before anybody's schema is in it"},
+	{"cmd/*", []string{"*"}, "main is where the parts are put together"},
+}
+
+// TestImportsRunOneWay holds the arrows of what ships.
+func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		r, ok := ruleFor(p.Path)
+		if !ok {
+			t.Errorf("package %s has no rule: add a row to the table, with its reason", p.Path)
+			continue
+		}
+		for _, i := range p.Imports {
+			if !allowed(r, p.Path, i) {
+				t.Errorf("%s imports %s; it may import %s: %s", p.Path, i, orNothing(r.may), r.why)
+			}
+		}
+	}
+}
+
+// TestTestsImportNoCommand holds the one arrow that tests are bound to as well.
+// Otherwise a test may reach across the house: the use cases are tested with a
+// real store and the sandbox bank, and nothing of that ships.
+func TestTestsImportNoCommand(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, i := range p.TestImports {
+			if below("cmd", i) && !below(p.Path, i) {
+				t.Errorf("a test of %s imports %s: a command is tested in its own directory", p.Path, i)
+			}
+		}
+	}
+}
+
+// TestRulesJudge makes sure that the table says no: were it to allow everything,
+// the tests above would be green too.
+func TestRulesJudge(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"consent", "provider", false},
+		{"provider", "consent", false},
+		{"provider/truelayer", "provider", true},
+		{"provider/truelayer", "provider/sandbox", false},
+		{"provider/truelayer", "provider/truelayer/wire", false},
+		{"provider/sandbox", "consent", false},
+		{"scheduler", "consent", false},
+		{"seal", "consent", false},
+		{"sqlstore", "consent", true},
+		{"sqlstore", "connector", false},
+		{"sqlstore/registrytest", "sqlstore", true},
+		{"connector", "seal", true},
+		{"connector", "reauth", false},
+		{"connector", "sqlstore", false},
+		{"connector", "provider/truelayer", false},
+		{"api", "connector", true},
+		{"api", "provider", true},
+		{"api", "provider/truelayer", false},
+		{"api", "sqlstore", false},
+		{"api", "cmd/reconsent", false},
+		{"notify", "notify/email", true},
+		{"notify/email", "consent", true},
+		{"notify/email", "connector", false},
+		{"cmd/reconsent", "provider/sandbox", true},
+		{"cmd/reconsent", "cmd/reconsent/internal/dev", true},
+		{"cmd/reconsent", "cmd/other", false},
+		{"cmd/reconsent", "internal/pgtest", false},
+		{"cmd/reconsent", "sqlstore/registrytest", false},
+		{"sqlstore", "sqlstore/registrytest", false},
+		{"sqlstore/registrytest", "internal/pgtest", true},
+	} {
+		r, ok := ruleFor(c.from)
+		if !ok {
+			t.Errorf("%s has no rule", c.from)
+		} else if got := allowed(r, c.from, c.to); got != c.want {
+			t.Errorf("%s -> %s: allowed is %v, want %v", c.from, c.to, got, c.want)
+		}
+	}
+	if _, ok := ruleFor("helpers"); ok {
+		t.Error("a package that nobody has placed has a rule")
+	}
+}
+
+func ruleFor(path string) (rule, bool) {
+	var best rule
+	for _, r := range rules {
+		tree, wild := strings.CutSuffix(r.pkg, "/*")
+		fits := r.pkg == path || wild && path != tree && below(tree, path)
+		if fits && len(r.pkg) > len(best.pkg) {
+			best = r
+		}
+	}
+	return best, best.pkg != ""
+}
+
+func allowed(r rule, from, to string) bool {
+	switch {
+	case onlyForTests(to):
+		return onlyForTests(from)
+	case below("provider", from):
+		return slices.Contains(r.may, to)
+	case below(from, to):
+		return true
+	case below("cmd", to):
+		return false
+	default:
+		return slices.Contains(r.may, "*") || slices.Contains(r.may, to)
+	}
+}
+
+// onlyForTests says whether a package exists for tests: a helper, or a suite
+// that each implementation of a contract has to pass. Nothing that ships may
+// import one.
+func onlyForTests(path string) bool {
+	return path == "internal/arch" || path == "provider/sandbox/bankbrowser" || strings.HasSuffix(path, "test")
+}
+
+// below says whether path is tree or lies in it.
+func below(tree, path string) bool {
+	return path == tree || strings.HasPrefix(path, tree+"/")
+}
+
+func orNothing(may []string) string {
+	if len(may) == 0 {
+		return "nothing of ours"
+	}
+	return strings.Join(may, ", ")
+}
