@@ -27,7 +27,7 @@ func (w *world) visit(p bankbrowser.Person, link string) url.Values {
 // TestBadInput is the table of what callers send wrong, and the exact answer.
 // No row changes the consent, and none is a 5xx.
 func TestBadInput(t *testing.T) {
-	w := newWorld(t, false)
+	w := newWorld(t)
 	john := w.linked("u1", bankbrowser.John())
 	gone := w.linked("u2", bankbrowser.Numbered(2))
 	require.Equal(t, 200, w.call("DELETE", "/v1/consents/"+gone, nil).status)
@@ -140,7 +140,7 @@ func TestBadInput(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	w := newWorld(t, false)
+	w := newWorld(t)
 	john := w.linked("u1", bankbrowser.John())
 	for name, header := range map[string]http.Header{
 		"none":          {},
@@ -167,7 +167,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestABodyThatIsNotDeclaredAsJSON(t *testing.T) {
-	w := newWorld(t, false)
+	w := newWorld(t)
 	for _, ct := range []string{"", "text/plain", "application/x-www-form-urlencoded"} {
 		a := w.send("POST", "/v1/authuri", http.Header{"Authorization": {"Bearer " + w.key}, "Content-Type": {ct}}, []byte(`{}`))
 		assert.Equal(t, 415, a.status, ct)
@@ -179,7 +179,7 @@ func TestABodyThatIsNotDeclaredAsJSON(t *testing.T) {
 // TestTheStory is the newcomer's: link, lapse, a direct link to the bank, and
 // back with another 90 days.
 func TestTheStory(t *testing.T) {
-	w := newWorld(t, false)
+	w := newWorld(t)
 	id := w.linked("u1", bankbrowser.John())
 	first := w.call("GET", "/v1/consents/"+id, nil).json(t)
 	assert.Equal(t, "active", first["status"])
@@ -214,7 +214,7 @@ func TestTheStory(t *testing.T) {
 }
 
 func TestTrueLayersOwnBodyWorks(t *testing.T) {
-	w := newWorld(t, false)
+	w := newWorld(t)
 	login, err := w.bank.Authorise(t.Context(), "client", "mock", "john4", appCallback, []string{"info", "accounts", "offline_access"}, w.bank.Clock().Now())
 	require.NoError(t, err)
 	registered := w.call("POST", "/v1/consents", map[string]any{
@@ -233,7 +233,7 @@ func TestTrueLayersOwnBodyWorks(t *testing.T) {
 }
 
 func TestMismatchAndDenialOverTheWire(t *testing.T) {
-	w := newWorld(t, false)
+	w := newWorld(t)
 	id := w.linked("u1", bankbrowser.John())
 	started := w.call("POST", "/reauthuri", map[string]any{"consent_id": id}).json(t)
 	q := w.visit(bankbrowser.Numbered(5), started["result"].(string))
@@ -249,7 +249,7 @@ func TestMismatchAndDenialOverTheWire(t *testing.T) {
 }
 
 func TestListingPages(t *testing.T) {
-	w := newWorld(t, false)
+	w := newWorld(t)
 	var want []string
 	for n := 1; n <= 5; n++ {
 		want = append(want, w.linked("u", bankbrowser.Numbered(n)))

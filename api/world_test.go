@@ -51,7 +51,7 @@ type world struct {
 
 var serial atomic.Int64
 
-func newWorld(t *testing.T, confirm bool) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{T: t}
@@ -78,16 +78,16 @@ func newWorld(t *testing.T, confirm bool) *world {
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: w.bank.Clock().Now, Log: log},
 	})
 	handler = api.New(api.Config{Connector: w.conn, Now: w.bank.Clock().Now, Log: log, Version: "test"}).Handler()
-	w.app, w.key = w.application(store, "acme", bank.URL, confirm)
+	w.app, w.key = w.application(store, "acme", bank.URL)
 	w.router = router(t)
 	return w
 }
 
-func (w *world) application(store *sqlstore.Store, slug, bankURL string, confirm bool) (consent.Application, string) {
+func (w *world) application(store *sqlstore.Store, slug, bankURL string) (consent.Application, string) {
 	w.Helper()
 	ctx := w.Context()
 	app, err := w.conn.CreateApplication(ctx, consent.Application{
-		Slug: slug, Name: "Acme <b>&", RedirectURIs: []string{appCallback}, ReturnTos: []string{appReturn}, ConfirmLinks: confirm,
+		Slug: slug, Name: "Acme <b>&", RedirectURIs: []string{appCallback}, ReturnTos: []string{appReturn},
 		Policies: map[string]consent.Policy{"truelayer": {Validity: 90 * 24 * time.Hour, RenewalWindow: 90 * 24 * time.Hour}},
 	})
 	require.NoError(w, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/pgtest"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/truelayer"
 )
@@ -31,9 +32,12 @@ func (w *world) refreshToken(c consent.Consent) string {
 	return string(plain)
 }
 
-// databaseBytes is everything that the database has on disk.
+// databaseBytes is everything that the database holds: its files, or a dump.
 func (w *world) databaseBytes() string {
 	w.Helper()
+	if onPostgres {
+		return pgtest.Dump(w, w.url)
+	}
 	all := ""
 	for _, suffix := range []string{"", "-wal"} {
 		b, err := os.ReadFile(w.path + suffix)

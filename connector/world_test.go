@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/pgtest"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/sandbox"
 	"github.com/reconsent/reconsent/provider/sandbox/bankbrowser"
@@ -44,21 +46,32 @@ type world struct {
 	keys   *seal.Keys
 	app    *consent.Application
 	logs   *lockedBuffer
-	path   string // of the database file
+	url    string // of the database
+	path   string // of its file; empty on PostgreSQL
+}
+
+// onPostgres says where the worlds keep their registry: every test of the
+// package runs on SQLite, and once more on PostgreSQL.
+var onPostgres bool
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		onPostgres = true
+		code = pgtest.Main(m)
+	}
+	os.Exit(code)
 }
 
 type option func(*setup)
 
 type setup struct {
-	url     string // of the database; empty takes a SQLite file
 	catalog provider.Catalog
 	confirm bool
 	policy  consent.Policy
 }
 
 func confirming(s *setup) { s.confirm = true }
-
-func onDatabase(url string) option { return func(s *setup) { s.url = url } }
 
 func withProvider(name string, open provider.Opener) option {
 	return func(s *setup) { s.catalog[name] = open }
@@ -82,11 +95,13 @@ func newWorld(t *testing.T, opts ...option) *world {
 	w.bankAt = server.URL
 	w.keys, err = seal.Generate()
 	require.NoError(t, err)
-	if s.url == "" {
+	if onPostgres {
+		w.url = pgtest.DSN(t)
+	} else {
 		w.path = filepath.Join(t.TempDir(), "reconsent.db")
-		s.url = "sqlite:" + w.path
+		w.url = "sqlite:" + w.path
 	}
-	w.store, err = sqlstore.Open(t.Context(), s.url)
+	w.store, err = sqlstore.Open(t.Context(), w.url)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.store.Close() })
 	require.NoError(t, w.store.Migrate(t.Context()))

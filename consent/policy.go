@@ -16,9 +16,9 @@ const (
 // provider itself says nothing. Zero durations mean that the application does
 // not know either.
 type Policy struct {
-	Validity      time.Duration
-	RenewalWindow time.Duration // how long after a lapse it can still be renewed
-	RenewBy       RenewBy
+	Validity      time.Duration `json:"validity"`
+	RenewalWindow time.Duration `json:"renewal_window"` // how long after a lapse it can still be renewed
+	RenewBy       RenewBy       `json:"renew_by"`
 }
 
 // Forecast returns a consent's expiry and whose word that is: the provider's,

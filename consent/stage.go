@@ -91,7 +91,7 @@ func parseStage(name string) (Stage, error) {
 	}
 	prefix, amount, ok := strings.Cut(name, "_")
 	s := Stage{Name: name}
-	sign := time.Duration(-1)
+	sign := -1
 	switch prefix {
 	case "before":
 	case "after":
@@ -114,7 +114,7 @@ func parseStage(name string) (Stage, error) {
 	if err != nil || n < 1 || n > int(maxOffset/unit) {
 		return Stage{}, fmt.Errorf("stage %q: want 1 to %d days", name, maxOffset/day)
 	}
-	s.Offset = sign * time.Duration(n) * unit
+	s.Offset = time.Duration(sign*n) * unit
 	return s, nil
 }
 

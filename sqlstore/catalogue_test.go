@@ -129,22 +129,29 @@ func TestUpkeepReadsIndexesOnPostgres(t *testing.T) {
 		"attempts_state":       `SELECT id FROM attempts WHERE application_id = 'a' AND state_hash = 'x'`,
 		"attempts_reuse":       `SELECT id FROM attempts WHERE application_id = 'a' AND consent_id = 'x' AND reuse_key = 'x' AND status = 'started'`,
 	} {
-		tx, err := db.BeginTx(t.Context(), nil)
-		require.NoError(t, err)
-		_, err = tx.ExecContext(t.Context(), `SET LOCAL enable_seqscan = off`) // the tables are small here
-		require.NoError(t, err)
-		rows, err := tx.QueryContext(t.Context(), `EXPLAIN `+query)
-		require.NoError(t, err)
-		plan := ""
-		for rows.Next() {
-			var line string
-			require.NoError(t, rows.Scan(&line))
-			plan += line + "\n"
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, tx.Rollback())
-		assert.Contains(t, plan, index)
+		assert.Contains(t, plan(t, db, query), index)
 	}
+}
+
+// plan is how the database would answer a query, if it had many rows.
+func plan(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback()) }()
+	_, err = tx.ExecContext(t.Context(), `SET LOCAL enable_seqscan = off`) // the tables are small here
+	require.NoError(t, err)
+	rows, err := tx.QueryContext(t.Context(), `EXPLAIN `+query)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	lines := ""
+	for rows.Next() {
+		var line string
+		require.NoError(t, rows.Scan(&line))
+		lines += line + "\n"
+	}
+	require.NoError(t, rows.Err())
+	return lines
 }
 
 // fill registers consents of as many users, so that the planner has a choice to

@@ -62,7 +62,7 @@ const sqliteOptions = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pr
 
 func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if path == "" {
-		return nil, errors.New("database URL: sqlite: needs a path, or :memory:")
+		return nil, errors.New("database URL: sqlite: needs a path, or \":memory:\"")
 	}
 	db, err := sqlx.Open("sqlite", "file:"+strings.ReplaceAll(path, "?", "%3f")+sqliteOptions)
 	if err != nil {

@@ -87,7 +87,7 @@ func loadConfig(cmd *cobra.Command) (config, error) {
 		}
 		value := k.String(s.name)
 		if path := k.String(s.name + "-file"); path != "" && !cmd.Flags().Changed(s.name) {
-			b, err := os.ReadFile(path) //nolint:gosec // the operator's own choice of file
+			b, err := os.ReadFile(path)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("%s_FILE: %w", environmentName(s.name), err))
 				continue

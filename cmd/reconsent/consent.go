@@ -149,7 +149,7 @@ func input(std stdio, name string) (io.Reader, int64, func(), error) {
 	if name == "-" {
 		return std.in, 0, func() {}, nil
 	}
-	f, err := os.Open(name) //nolint:gosec // the operator's own choice of file
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, nil, usageError{err}
 	}

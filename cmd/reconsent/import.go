@@ -126,10 +126,9 @@ func (im *importer) take(ctx context.Context, row consentfile.Row) error {
 	}
 	if row.Err != nil {
 		im.complain(row.Line, row.Err)
-		return nil
 	}
-	if im.dry {
-		return nil
+	if row.Err != nil || im.dry {
+		return nil //nolint:nilerr // a bad row is named, and the good ones go on
 	}
 	im.lines = append(im.lines, row.Line)
 	im.batch = append(im.batch, row.Consent)
@@ -176,7 +175,7 @@ func (im *importer) complain(line int, err error) {
 // progress shows a bar where a person is looking.
 func (im *importer) progress(size int64) *progressbar.ProgressBar {
 	f, ok := im.std.err.(*os.File)
-	if im.dry || !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor fits an int
+	if im.dry || !ok || !term.IsTerminal(int(f.Fd())) {
 		return progressbar.DefaultBytesSilent(size)
 	}
 	if size == 0 {

@@ -29,7 +29,7 @@ const (
 // run runs one command and returns the exit code. Faults are one clear line on
 // standard error.
 func run(ctx context.Context, args []string, io stdio) int {
-	root := newRoot(io)
+	root := newRoot(io) //nolint:contextcheck // cobra hands the context to the command that runs
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	switch {

@@ -42,8 +42,11 @@ func packages(t *testing.T) []pkg {
 	var all []pkg
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var l struct {
-			ImportPath, Name                   string
-			Imports, TestImports, XTestImports []string
+			ImportPath   string   `json:"ImportPath"`
+			Name         string   `json:"Name"`
+			Imports      []string `json:"Imports"`
+			TestImports  []string `json:"TestImports"`
+			XTestImports []string `json:"XTestImports"`
 		}
 		if err := dec.Decode(&l); errors.Is(err, io.EOF) {
 			return all

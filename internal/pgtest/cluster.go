@@ -72,7 +72,7 @@ func (c *cluster) run() (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer report.Close()
+	defer func() { _ = report.Close() }() // read to its end, or of no use
 
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stdout
 	err = cmd.Start()
@@ -101,7 +101,7 @@ func supervise(bin, base, settings string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	// No context: it is to outlive the test that happened to be the first.
+	//nolint:noctx // it is to outlive the test that happened to be the first
 	cmd := exec.Command("/bin/sh", "-c", superviseScript, "supervise.sh", bin, base, settings)
 	cmd.Dir = "/" // the working directory may be closed to the other user
 	cmd.Env = environ()

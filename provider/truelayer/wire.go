@@ -181,7 +181,7 @@ func (c *Client) retryAt(h http.Header, kind provider.Kind) time.Time {
 	pause := time.Duration(-1)
 	said := h.Get("Retry-After")
 	if n, err := strconv.ParseUint(said, 10, 32); err == nil {
-		pause = time.Duration(n) * time.Second //nolint:gosec // 32 bits of seconds fit
+		pause = time.Duration(n) * time.Second
 	} else if at, err := http.ParseTime(said); err == nil {
 		from := c.now()
 		if date, err := http.ParseTime(h.Get("Date")); err == nil {

@@ -14,17 +14,17 @@ import (
 
 var byteTests = []test{
 	{"Bytes/4 KB of any bytes come back byte for byte", func(w *world) {
-		any := make([]byte, 4096)
-		for i := range any {
-			any[i] = byte(i + i/256)
+		raw := make([]byte, 4096)
+		for i := range raw {
+			raw[i] = byte(i + i/256)
 		}
 		a := w.begun(nil, func(a *consent.Attempt) {
-			a.CallerState, a.StateHash, a.URI, a.Verifier, a.ReuseKey = any, any[:32], any, any, any[5:]
+			a.CallerState, a.StateHash, a.URI, a.Verifier, a.ReuseKey = raw, raw[:32], raw, raw, raw[5:]
 		})
-		assert.Equal(w, any, w.lookAt(a).CallerState)
+		assert.Equal(w, raw, w.lookAt(a).CallerState)
 		assert.Equal(w, a, w.lookAt(a))
-		c := w.stored(func(c *consent.Consent) { c.Tokens.Refresh, c.Tokens.Access = any, bytes.Repeat(any, 16) })
-		assert.True(w, bytes.Equal(any, c.Tokens.Refresh) && bytes.Equal(bytes.Repeat(any, 16), c.Tokens.Access))
+		c := w.stored(func(c *consent.Consent) { c.Tokens.Refresh, c.Tokens.Access = raw, bytes.Repeat(raw, 16) })
+		assert.True(w, bytes.Equal(raw, c.Tokens.Refresh) && bytes.Equal(bytes.Repeat(raw, 16), c.Tokens.Access))
 	}},
 	{"Bytes/what is returned is the caller's own", func(w *world) {
 		c := w.stored()

@@ -114,11 +114,11 @@ var confirmTests = []test{
 		require.ErrorIs(w, err, consent.ErrOvertaken)
 		assert.Equal(w, consent.Revoked, func() consent.Status { c = w.look(c); return c.Status(zero) }())
 
-		real := w.stored()
+		live := w.stored()
 		held := w.claimed(w.begun(nil))
-		require.NoError(w, w.r.HoldAttempt(w.Context(), hold(held, real)))
-		_, err = w.r.Activate(w.Context(), activation(w.confirming(held), real))
+		require.NoError(w, w.r.HoldAttempt(w.Context(), hold(held, live)))
+		_, err = w.r.Activate(w.Context(), activation(w.confirming(held), live))
 		require.ErrorIs(w, err, consent.ErrOvertaken)
-		assert.Equal(w, real, w.look(real))
+		assert.Equal(w, live, w.look(live))
 	}},
 }

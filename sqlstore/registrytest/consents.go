@@ -138,9 +138,9 @@ var consentTests = []test{
 		again := w.consent()
 		again.UserID, again.CredentialsID = old.UserID, old.CredentialsID
 		_, pending := w.pending()
-		real := w.consent()
-		real.UserID, real.CredentialsID = pending.UserID, pending.CredentialsID
-		added, err := w.r.Register(w.Context(), w.app.ID, []consent.Registration{w.registration(again), w.registration(real)})
+		live := w.consent()
+		live.UserID, live.CredentialsID = pending.UserID, pending.CredentialsID
+		added, err := w.r.Register(w.Context(), w.app.ID, []consent.Registration{w.registration(again), w.registration(live)})
 		require.NoError(w, err)
 		assert.Equal(w, []bool{true, true}, added)
 	}},
