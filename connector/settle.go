@@ -198,10 +198,7 @@ func (c *Connector) nextCycle(app *consent.Application, con consent.Consent, id 
 		event.Data["accounts"] = map[string]any{"kept": kept, "gone": gone, "new": added}
 		con.Accounts = id.accounts
 	}
-	con.Cycle++
-	con.ConsentedAt = now
-	con.EndedAt, con.EndedReason, con.RefusedAt = time.Time{}, "", time.Time{}
-	con.Pending = false
+	con.NextCycle(now)
 	if err := c.fill(app, &con, id, g, now); err != nil {
 		return con, event, err
 	}

@@ -35,11 +35,8 @@ func (a *Application) AllowsRedirectURI(uri string) bool { return allowed(a.Redi
 // AllowsReturnTo reports whether a hosted callback may go on to uri. An entry
 // allows itself, with any query.
 func (a *Application) AllowsReturnTo(uri string) bool {
-	if allowed(a.ReturnTos, uri) {
-		return true
-	}
-	base, _, found := strings.Cut(uri, "?")
-	return found && allowed(a.ReturnTos, base)
+	base, _, _ := strings.Cut(uri, "?")
+	return wellFormed(uri) && (allowed(a.ReturnTos, uri) || allowed(a.ReturnTos, base))
 }
 
 func allowed(list []string, uri string) bool {
@@ -111,5 +108,5 @@ func ListableURI(uri string) bool {
 	if prefix, ok := strings.CutSuffix(uri, ":*"); ok {
 		return prefix == "http://127.0.0.1" || prefix == "http://localhost"
 	}
-	return wellFormed(uri)
+	return wellFormed(uri) && !strings.Contains(uri, "*")
 }

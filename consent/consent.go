@@ -174,6 +174,15 @@ func (c *Consent) Reschedule(cad Cadence, p Policy, after time.Time) {
 	}
 }
 
+// NextCycle begins a new cycle by a trip to the bank at now. Expiry and the
+// times derived from it are the caller's to set: Forecast, then Reschedule.
+func (c *Consent) NextCycle(now time.Time) {
+	c.Cycle++
+	c.ConsentedAt = now
+	c.EndedAt, c.EndedReason, c.RefusedAt = time.Time{}, "", time.Time{}
+	c.Pending = false
+}
+
 // End records that the provider definitely ended access at now. It changes
 // nothing where the consent has lapsed already: that is no early end.
 func (c *Consent) End(now time.Time, reason string) bool {

@@ -95,8 +95,9 @@ func skipBOM(r *bufio.Reader) {
 	}
 }
 
-func readCSV(r io.Reader, yield func(Row) bool) error {
+func readCSV(r *bufio.Reader, yield func(Row) bool) error {
 	c := csv.NewReader(r)
+	c.Comma = delimiter(r)
 	c.FieldsPerRecord = -1 // a short row is that row's fault
 	c.ReuseRecord = true
 	header, err := c.Read()
@@ -120,6 +121,17 @@ func readCSV(r io.Reader, yield func(Row) bool) error {
 			return err
 		}
 	}
+}
+
+// delimiter is a semicolon where the header has those and no comma: so write
+// spreadsheets in the countries that use the comma in numbers.
+func delimiter(r *bufio.Reader) rune {
+	begin, _ := r.Peek(4 << 10) // as much as there is
+	header, _, _ := bytes.Cut(begin, []byte("\n"))
+	if bytes.ContainsRune(header, ';') && !bytes.ContainsRune(header, ',') {
+		return ';'
+	}
+	return ','
 }
 
 // csvRow turns a record into a row. A record that does not parse is that row's
@@ -174,28 +186,52 @@ func checkHeader(header []string) ([]string, error) {
 }
 
 func readJSON(r *bufio.Reader, yield func(Row) bool) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), maxLine)
-	for line := 1; lines.Scan(); line++ {
-		text := bytes.TrimSpace(lines.Bytes())
-		if len(text) == 0 {
-			continue
+	for line := 1; ; line++ {
+		text, tooLong, err := readLine(r)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err // half a line is none
 		}
-		row := Row{Line: line}
-		fields, err := jsonFields(text)
+		if len(text) > 0 || tooLong {
+			if !yield(jsonRow(line, text, tooLong)) {
+				return nil
+			}
+		}
 		if err != nil {
-			row.Err = err
-		} else {
-			row.Consent, row.Err = parseRow(fields)
-		}
-		if !yield(row) {
-			return nil
+			return nil //nolint:nilerr // the end of the file
 		}
 	}
-	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("a line is longer than %d bytes; the rest was not read", maxLine)
+}
+
+// readLine reads one line without the space around it. Of one that is too long
+// it keeps nothing.
+func readLine(r *bufio.Reader) (text []byte, tooLong bool, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(text)+len(part) > maxLine {
+			tooLong, text = true, nil
+		}
+		if !tooLong {
+			text = append(text, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimSpace(text), tooLong, err
+		}
 	}
-	return lines.Err()
+}
+
+func jsonRow(line int, text []byte, tooLong bool) Row {
+	row := Row{Line: line}
+	if tooLong {
+		row.Err = &RowError{Reason: fmt.Sprintf("is longer than %d bytes", maxLine)}
+		return row
+	}
+	fields, err := jsonFields(text)
+	if err != nil {
+		row.Err = err
+		return row
+	}
+	row.Consent, row.Err = parseRow(fields)
+	return row
 }
 
 func jsonFields(text []byte) (map[string]string, error) {
