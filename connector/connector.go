@@ -99,6 +99,13 @@ func (c *Connector) CallbackURL() string { return c.base + "/callback" }
 // now is the present in the precision that the registry keeps.
 func (c *Connector) now() time.Time { return c.clock().UTC().Truncate(time.Microsecond) }
 
+// CheckProvider reports whether an application's settings at a provider can be
+// opened and used. It calls nobody.
+func (c *Connector) CheckProvider(ctx context.Context, app *consent.Application, name string) error {
+	_, err := c.open(ctx, app, name)
+	return err
+}
+
 // open returns the application's provider. It is opened again when its
 // settings changed, on whichever replica.
 func (c *Connector) open(ctx context.Context, app *consent.Application, name string) (provider.Provider, error) {

@@ -97,6 +97,15 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]migrations.Status, error
 // transaction, on first use, could find every connection taken by others who
 // wait for the same. It fails where the schema is not up to date.
 func (s *Store) Prepare(ctx context.Context) error {
+	list, err := s.MigrationStatus(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if !m.Applied {
+			return fmt.Errorf("the schema is not up to date (%s is missing): run 'reconsent migrate up'", m.File)
+		}
+	}
 	if s.dialect != migrations.Postgres {
 		return nil
 	}
@@ -108,7 +117,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 		}
 		stmt, err := s.db.PrepareNamedContext(ctx, text)
 		if err != nil {
-			return fmt.Errorf("prepare (is the schema up to date?): %w: %s", err, text)
+			return fmt.Errorf("prepare: %w: %s", err, text)
 		}
 		prepared[text] = stmt
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 func appCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{Use: "app", Short: "Create and list applications"}
-	cmd.AddCommand(appCreateCommand(std), appListCommand(std))
+	cmd := &cobra.Command{Use: "app", Short: "Create and list applications, and their API keys"}
+	cmd.AddCommand(appCreateCommand(std), appListCommand(std), appKeysCommand(std))
 	return cmd
 }
 

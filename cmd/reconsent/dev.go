@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -58,27 +61,30 @@ func dev(ctx context.Context, std stdio, o devOptions) error {
 	if c.databaseURL == "" {
 		c.databaseURL = "sqlite:" + filepath.Join(o.dataDir, "reconsent.db")
 	}
-	d := &development{memo: memo, group: newServing(c.logger(std))}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	group, ctx := newServing(ctx)
+	d := &development{memo: memo, log: c.logger(std), group: group, up: make(chan struct{})}
 	defer d.close()
-	if err := d.serveBank(ctx, o); err != nil {
-		return err
+	err = d.open(ctx, o, c)
+	if err == nil {
+		err = d.ready.print(std, o.json)
 	}
-	if err := d.serveAPI(ctx, o, c); err != nil {
-		return err
+	if err != nil {
+		stop()
 	}
-	if err := d.ready.print(std, o.json); err != nil {
-		return err
-	}
-	return d.group.wait(ctx)
+	return errors.Join(err, group.Wait())
 }
 
 // development is the connector and the bank that it is shown against, on one
 // clock.
 type development struct {
 	memo  *memo
-	group *serving
+	log   *slog.Logger
+	group serving
 	bank  *sandbox.Server
 	sys   *system
+	up    chan struct{} // closed when sys is there
 	ready ready
 }
 
@@ -91,48 +97,64 @@ func (d *development) close() {
 	}
 }
 
-// serveBank comes first: the examples are made at it.
-func (d *development) serveBank(ctx context.Context, o devOptions) (err error) {
-	d.bank, err = sandbox.New(ctx, sandbox.Options{
-		ClientID: d.memo.SandboxClientID, ClientSecret: d.memo.SandboxClientSecret, Path: filepath.Join(o.dataDir, "sandbox.db"),
-		Log: d.group.log, OnMove: func(ctx context.Context) error { return d.sys.connector.Upkeep(ctx) },
-	})
+// open brings both up.
+func (d *development) open(ctx context.Context, o devOptions, c config) error {
+	bankAt, err := listen(ctx, o.sandboxAddr)
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, o.sandboxAddr)
+	apiAt, err := listen(ctx, o.addr)
 	if err != nil {
-		return err
+		return errors.Join(err, bankAt.Close())
 	}
-	d.group.serve(l, d.bank.Handler())
-	d.ready.Sandbox = "http://" + l.Addr().String()
+	d.ready.Sandbox, d.ready.API = "http://"+bankAt.Addr().String(), "http://"+apiAt.Addr().String()
+	c.baseURL = d.ready.API
+	if err := d.openBank(ctx, o, bankAt); err != nil {
+		return errors.Join(err, bankAt.Close(), apiAt.Close())
+	}
+	if err := d.openRegistry(ctx, c); err != nil {
+		return errors.Join(err, apiAt.Close())
+	}
+	close(d.up)
+	d.sys.serve(ctx, d.group, apiAt)
 	return nil
 }
 
-func (d *development) serveAPI(ctx context.Context, o devOptions, c config) error {
-	l, err := listen(ctx, o.addr)
-	if err != nil {
-		return err
+// openBank serves the bank. It comes first: the demo is made at it.
+func (d *development) openBank(ctx context.Context, o devOptions, l net.Listener) (err error) {
+	d.bank, err = sandbox.New(ctx, sandbox.Options{
+		ClientID: d.memo.SandboxClientID, ClientSecret: d.memo.SandboxClientSecret, Path: filepath.Join(o.dataDir, "sandbox.db"),
+		Log: d.log, OnMove: d.moved,
+	})
+	if err == nil {
+		d.group.serve(ctx, l, d.bank.Handler())
 	}
-	c.baseURL = "http://" + l.Addr().String()
-	if d.sys, err = open(ctx, c, d.bank.Clock().Now, d.group.log, true); err != nil {
-		_ = l.Close()
+	return err
+}
+
+// moved lets the connector do what fell due by a move of the clock.
+func (d *development) moved(ctx context.Context) error {
+	select {
+	case <-d.up:
+		return d.sys.connector.Upkeep(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// openRegistry opens the registry and puts the demo into it.
+func (d *development) openRegistry(ctx context.Context, c config) (err error) {
+	if d.sys, err = open(ctx, c, d.bank.Clock().Now, d.log, true); err != nil {
 		return err
 	}
 	app, err := d.demo(ctx)
-	if err == nil {
-		err = d.memo.save()
-	}
 	if err != nil {
-		_ = l.Close()
 		return err
 	}
-	d.group.group.Go(func() { d.sys.upkeep(ctx) })
-	d.group.serve(l, d.sys.handler())
-	d.ready.API, d.ready.ApplicationID = c.baseURL, app.ID
+	d.ready.ApplicationID = app.ID
 	d.ready.APIKey, d.ready.UserJWTSecret = d.memo.APIKey, d.memo.UserJWTSecret
 	d.ready.SandboxClientID, d.ready.SandboxClientSecret = d.memo.SandboxClientID, d.memo.SandboxClientSecret
-	return nil
+	return d.memo.save()
 }
 
 // ready is what dev prints once it serves.

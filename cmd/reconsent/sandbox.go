@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -36,10 +37,10 @@ func serveSandbox(ctx context.Context, std stdio, addr string, opt sandbox.Optio
 	if err != nil {
 		return err
 	}
-	group := newServing(opt.Log)
-	group.serve(l, bank.Handler())
 	if _, err := fmt.Fprintf(std.out, "Sandbox bank on http://%s (client %s). Clock: GET and POST /_control/clock. Faults: GET /_control/faults.\n", l.Addr(), opt.ClientID); err != nil {
-		return err
+		return errors.Join(err, l.Close())
 	}
-	return group.wait(ctx)
+	group, ctx := newServing(ctx)
+	group.serve(ctx, l, bank.Handler())
+	return group.Wait()
 }

@@ -34,9 +34,8 @@ func serve(ctx context.Context, c config, std stdio) error {
 	if err != nil {
 		return err
 	}
-	group := newServing(log)
-	group.group.Go(func() { sys.upkeep(ctx) })
-	group.serve(l, sys.handler())
+	group, ctx := newServing(ctx)
+	sys.serve(ctx, group, l)
 	log.Info("serving", "addr", l.Addr().String(), "base_url", c.baseURL, "version", version)
-	return group.wait(ctx)
+	return group.Wait()
 }

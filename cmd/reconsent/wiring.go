@@ -8,10 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/connector"
@@ -65,17 +65,16 @@ func open(ctx context.Context, c config, now func() time.Time, log *slog.Logger,
 	})}, nil
 }
 
-// handler returns the HTTP surface.
-func (s *system) handler() http.Handler {
-	return api.New(api.Config{Connector: s.connector, Now: s.now, Log: s.log, Version: version}).Handler()
-}
-
 // upkeepPeriod is how often what was left half done is looked for.
 const upkeepPeriod = 30 * time.Second
 
-// upkeep runs until ctx ends.
-func (s *system) upkeep(ctx context.Context) {
-	scheduler.Every(ctx, upkeepPeriod, s.log, "upkeep", s.connector.Upkeep)
+// serve runs the HTTP surface and the upkeep.
+func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
+	g.Go(func() error {
+		scheduler.Every(ctx, upkeepPeriod, s.log, "upkeep", s.connector.Upkeep)
+		return nil
+	})
+	g.serve(ctx, l, api.New(api.Config{Connector: s.connector, Now: s.now, Log: s.log, Version: version}).Handler())
 }
 
 // applicationNamed finds an application by its short name.
@@ -87,47 +86,35 @@ func (s *system) applicationNamed(ctx context.Context, slug string) (consent.App
 	return app, err
 }
 
-// serving is a group of listeners that stop together.
-type serving struct {
-	log     *slog.Logger
-	servers []*http.Server
-	group   sync.WaitGroup
-	failed  chan error
-}
-
-func (g *serving) serve(l net.Listener, h http.Handler) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	g.servers = append(g.servers, srv)
-	g.group.Go(func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			select {
-			case g.failed <- err:
-			default:
-			}
-		}
-	})
-}
-
 // drainTime is how long requests under way are waited for at the end.
 const drainTime = 20 * time.Second
 
-// wait serves until ctx ends or a listener fails, then drains.
-func (g *serving) wait(ctx context.Context) error {
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-g.failed:
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	for _, srv := range g.servers {
-		err = errors.Join(err, srv.Shutdown(drain))
-	}
-	g.group.Wait()
-	return err
+// serving is what runs until one part of it fails or the command is stopped;
+// then all of it drains and ends. Build it with newServing.
+type serving struct{ *errgroup.Group }
+
+// newServing returns the group, and the context that its parts end with.
+func newServing(ctx context.Context) (serving, context.Context) {
+	g, ctx := errgroup.WithContext(ctx)
+	return serving{g}, ctx
 }
 
-func newServing(log *slog.Logger) *serving { return &serving{log: log, failed: make(chan error, 1)} }
+// serve answers on a listener, which it closes in the end.
+func (g serving) serve(ctx context.Context, l net.Listener, h http.Handler) {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	g.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		return srv.Shutdown(drain)
+	})
+}
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
