@@ -135,7 +135,7 @@ func (s *Server) hostedCallback(c *gin.Context) {
 }
 
 func (s *Server) logRefused(c *gin.Context, err error) {
-	s.log.InfoContext(c, "hosted callback not completed", "code", consent.CodeOf(err), "error", err)
+	s.log.InfoContext(c.Request.Context(), "hosted callback not completed", "code", consent.CodeOf(err), "error", err)
 }
 
 // returnTo tells the application how it went, on the address that it gave.
@@ -169,7 +169,7 @@ func returnTo(out connector.Outcome, err error) string {
 func (s *Server) callbackFault(c *gin.Context, application string, err error) {
 	e, ok := errors.AsType[*consent.Error](err)
 	if !ok {
-		s.log.ErrorContext(c, "hosted callback failed", "error", err)
+		s.log.ErrorContext(c.Request.Context(), "hosted callback failed", "error", err)
 		s.message(c, http.StatusInternalServerError, page{Title: "Something went wrong on our side", Application: application, Lines: []string{
 			"Your connection is as it was. Please reload this page in a moment.",
 		}})

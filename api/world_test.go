@@ -43,6 +43,7 @@ type world struct {
 	*testing.T
 	url    string
 	bank   *sandbox.Server
+	store  *sqlstore.Store
 	conn   *connector.Connector
 	app    consent.Application
 	key    string
@@ -51,7 +52,7 @@ type world struct {
 
 var serial atomic.Int64
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{T: t}
@@ -64,6 +65,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
 	require.NoError(t, store.Migrate(ctx))
+	w.store = store
 	keys, err := seal.Generate()
 	require.NoError(t, err)
 
@@ -78,18 +80,22 @@ func newWorld(t *testing.T) *world {
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: w.bank.Clock().Now, Log: log},
 	})
 	handler = api.New(api.Config{Connector: w.conn, Now: w.bank.Clock().Now, Log: log, Version: "test"}).Handler()
-	w.app, w.key = w.application(store, "acme", bank.URL)
+	w.app, w.key = w.application(store, "acme", bank.URL, options...)
 	w.router = router(t)
 	return w
 }
 
-func (w *world) application(store *sqlstore.Store, slug, bankURL string) (consent.Application, string) {
+func (w *world) application(store *sqlstore.Store, slug, bankURL string, options ...func(*consent.Application)) (consent.Application, string) {
 	w.Helper()
 	ctx := w.Context()
-	app, err := w.conn.CreateApplication(ctx, consent.Application{
+	app := consent.Application{
 		Slug: slug, Name: "Acme <b>&", RedirectURIs: []string{appCallback}, ReturnTos: []string{appReturn},
 		Policies: map[string]consent.Policy{"truelayer": {Validity: 90 * 24 * time.Hour, RenewalWindow: 90 * 24 * time.Hour}},
-	})
+	}
+	for _, o := range options {
+		o(&app)
+	}
+	app, err := w.conn.CreateApplication(ctx, app)
 	require.NoError(w, err)
 	require.NoError(w, w.conn.SetProvider(ctx, &app, "truelayer", provider.Config{ClientID: "client", ClientSecret: "secret", AuthURL: bankURL, DirectLinks: true}))
 	app, err = store.Application(ctx, app.ID)
