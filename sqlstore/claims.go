@@ -45,14 +45,17 @@ func (v verdict) outcome() (consent.AttemptStatus, string) {
 // alone, follow them to the newest version likewise, and take everything else
 // from the verdict. MATERIALIZED keeps it at one reading.
 //
+// A key that comes from another part of the statement is a subquery in
+// brackets and not a join: then both columns of the primary key are known when
+// it is looked up, whatever the planner believes of the tables.
+//
 // What has brought a grant is carried to its end even where the consent has
 // moved on: somebody must give the grant back.
 var claimInOne = onPostgres(`WITH a AS MATERIALIZED (
 		` + selectAttempt + `WHERE application_id = :app AND id = :id FOR UPDATE
 	), c AS MATERIALIZED (
-		SELECT consents.id, consents.cycle, consents.revoked_at, consents.lease_id, consents.lease_until
-		FROM a JOIN consents ON consents.application_id = :app AND consents.id = a.consent_id
-		WHERE a.status IN ('started', 'claimed') FOR UPDATE OF consents
+		SELECT id, cycle, revoked_at, lease_id, lease_until FROM consents
+		WHERE application_id = :app AND id = (SELECT consent_id FROM a WHERE status IN ('started', 'claimed')) FOR UPDATE
 	), v AS MATERIALIZED (
 		SELECT a.*, CASE
 			WHEN a.status NOT IN ('started', 'claimed') THEN 'shown'
@@ -67,19 +70,20 @@ var claimInOne = onPostgres(`WITH a AS MATERIALIZED (
 		FROM a LEFT JOIN c ON TRUE
 	), leased AS (
 		UPDATE consents SET lease_id = :claim, lease_until = :until
-		FROM v WHERE consents.application_id = :app AND consents.id = v.consent_id AND v.verdict = 'claimed'
+		WHERE application_id = :app AND id = (SELECT consent_id FROM v WHERE verdict = 'claimed')
 	), freed AS (
 		UPDATE consents SET lease_id = '', lease_until = NULL
-		FROM v WHERE consents.application_id = :app AND consents.id = v.consent_id AND v.verdict IN ('revoked', 'overtaken')
-			AND v.claim_id <> '' AND consents.lease_id = v.claim_id
+		WHERE application_id = :app AND id = (SELECT consent_id FROM v WHERE verdict IN ('revoked', 'overtaken'))
+			AND lease_id = (SELECT claim_id FROM v WHERE claim_id <> '')
 	), taken AS (
-		UPDATE attempts SET status = 'claimed', claim_id = :claim, claimed_until = :until, code = COALESCE(:code, attempts.code)
-		FROM v WHERE attempts.application_id = :app AND attempts.id = v.id AND v.verdict = 'claimed'
+		UPDATE attempts SET status = 'claimed', claim_id = :claim, claimed_until = :until, code = COALESCE(:code, code)
+		WHERE application_id = :app AND id = (SELECT id FROM v WHERE verdict = 'claimed')
 	), finished AS (
-		UPDATE attempts SET status = CASE v.verdict WHEN 'expired' THEN 'expired' WHEN 'revoked' THEN 'failed' ELSE 'renewed' END,
-			reason = CASE v.verdict WHEN 'expired' THEN '' WHEN 'revoked' THEN 'consent_revoked' ELSE 'overtaken' END,
+		UPDATE attempts SET
+			status = (SELECT CASE verdict WHEN 'expired' THEN 'expired' WHEN 'revoked' THEN 'failed' ELSE 'renewed' END FROM v),
+			reason = (SELECT CASE verdict WHEN 'expired' THEN '' WHEN 'revoked' THEN 'consent_revoked' ELSE 'overtaken' END FROM v),
 			finished_at = :now, claim_id = '', claimed_until = NULL, code = NULL, kept_grant = NULL, verifier = NULL, uri = NULL
-		FROM v WHERE attempts.application_id = :app AND attempts.id = v.id AND v.verdict IN ('expired', 'revoked', 'overtaken')
+		WHERE application_id = :app AND id = (SELECT id FROM v WHERE verdict IN ('expired', 'revoked', 'overtaken'))
 	) SELECT ` + columns(attemptColumns) + `, verdict FROM v`)
 
 // ClaimAttempt implements consent.Attempts.

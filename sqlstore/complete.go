@@ -32,18 +32,18 @@ var (
 			SELECT id, consent_id FROM attempts WHERE application_id = :application_id AND id = :attempt_id
 				AND claim_id = :claim_id AND claim_id <> '' AND status IN ('claimed', 'pending') FOR UPDATE
 		), c AS MATERIALIZED (
-			SELECT consents.id FROM a JOIN consents ON consents.application_id = :application_id AND consents.id = :id
-			WHERE consents.cycle = :cycle - 1 AND consents.revoked_at IS NULL FOR UPDATE OF consents
+			SELECT id FROM consents WHERE application_id = :application_id AND id = :id AND EXISTS (SELECT FROM a)
+				AND cycle = :cycle - 1 AND revoked_at IS NULL FOR UPDATE
 		), written AS (
 			UPDATE consents SET ` + newCycle + `, seq = seq + 1,
 				lease_id = CASE WHEN lease_id = :claim_id THEN '' ELSE lease_id END,
 				lease_until = CASE WHEN lease_id = :claim_id THEN NULL ELSE lease_until END
-			FROM c WHERE consents.application_id = :application_id AND consents.id = c.id
-			RETURNING ` + prefixed("consents", consentColumns) + `
+			WHERE application_id = :application_id AND id = (SELECT id FROM c)
+			RETURNING ` + columns(consentColumns) + `
 		), freed AS ( -- of the consent that a link was to replace, but renewed another
 			UPDATE consents SET lease_id = '', lease_until = NULL
-			FROM a, c WHERE consents.application_id = :application_id AND consents.id = a.consent_id AND consents.id <> c.id
-				AND consents.lease_id = :claim_id
+			WHERE application_id = :application_id AND id = (SELECT consent_id FROM a, c WHERE consent_id <> c.id)
+				AND lease_id = :claim_id
 		), known AS (
 			INSERT INTO token_hashes (application_id, hash, consent_id)
 			SELECT ` + typed("application_id", "token_hash") + `, id FROM c WHERE CAST(:token_hash AS BYTEA) IS NOT NULL ON CONFLICT DO NOTHING
@@ -52,9 +52,9 @@ var (
 			SELECT application_id, id, seq, ` + typed("event_id", "event_type", "event_at") + `, cycle, ` + typed("event_stage", "event_data") + `
 			FROM written
 		), finished AS (
-			UPDATE attempts SET status = 'renewed', reason = '', finished_at = :at, consent_id = c.id, credentials_id = :credentials_id,
+			UPDATE attempts SET status = 'renewed', reason = '', finished_at = :at, consent_id = :id, credentials_id = :credentials_id,
 				claim_id = '', claimed_until = NULL, code = NULL, kept_grant = NULL, verifier = NULL, uri = NULL
-			FROM c WHERE attempts.application_id = :application_id AND attempts.id = :attempt_id
+			WHERE application_id = :application_id AND id = (SELECT a.id FROM a, c)
 		) SELECT ` + columns(consentColumns) + ` FROM written`)
 )
 

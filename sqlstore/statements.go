@@ -59,11 +59,6 @@ func insert(table string, columns []string) string {
 
 func columns(list []string) string { return strings.Join(list, ", ") }
 
-// prefixed qualifies columns by their table.
-func prefixed(table string, list []string) string {
-	return table + "." + strings.Join(list, ", "+table+".")
-}
-
 // typed writes parameters with their types, for places where PostgreSQL has no
 // column to learn a parameter's type from.
 func typed(names ...string) string {
