@@ -30,6 +30,10 @@ func TestBadInput(t *testing.T) {
 	w := newWorld(t)
 	john := w.linked("u1", bankbrowser.John())
 	gone := w.linked("u2", bankbrowser.Numbered(2))
+	expired := w.call("POST", "/reauthuri", map[string]any{"consent_id": john, "state": "expired"}).json(t)["attempt_id"]
+	require.NoError(t, w.bank.Clock().Advance(2*time.Hour))
+	unrenewable := w.registered("u3", 200*day)
+	foreign, foreignAttempt := w.foreign("theirs")
 	require.Equal(t, 200, w.call("DELETE", "/v1/consents/"+gone, nil).status)
 	before := w.call("GET", "/v1/consents/"+john, nil).body
 
@@ -50,6 +54,12 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"unknown consent", "POST", "/reauthuri", map[string]any{"consent_id": "con_nobody"}, 404, "consent_not_found"},
 		{"revoked consent", "POST", "/reauthuri", map[string]any{"consent_id": gone}, 409, "consent_revoked"},
+		{"another application's consent", "POST", "/reauthuri", map[string]any{"consent_id": foreign}, 404, "consent_not_found"},
+		{"another application's consent, looked at", "GET", "/v1/consents/" + foreign, nil, 404, "consent_not_found"},
+		{"another application's consent, revoked", "DELETE", "/v1/consents/" + foreign, nil, 404, "consent_not_found"},
+		{"another application's token", "POST", "/v1/consents/" + foreign + "/token", nil, 404, "consent_not_found"},
+		{"unrenewable consent", "POST", "/reauthuri", map[string]any{"consent_id": unrenewable}, 410, "consent_unrenewable"},
+		{"another user's consent", "POST", "/reauthuri", reauth(map[string]any{"user_id": "u2"}), 404, "consent_not_found"},
 		{"no consent named", "POST", "/reauthuri", map[string]any{}, 400, "invalid_request"},
 		{"unknown credentials", "POST", "/reauthuri", map[string]any{"credentials_id": "x"}, 404, "consent_not_found"},
 		{"unknown token", "POST", "/reauthuri", map[string]any{"refresh_token": "x"}, 404, "consent_not_found"},
@@ -74,6 +84,13 @@ func TestBadInput(t *testing.T) {
 
 		{"state of 5 KB", "POST", "/reauthuri", reauth(map[string]any{"state": strings.Repeat("s", 5000)}), 400, "invalid_request"},
 		{"state as a number", "POST", "/reauthuri", reauth(map[string]any{"state": 5}), 400, "invalid_request"},
+		{"state of half a character", "POST", "/reauthuri", `{"consent_id": "` + john + `", "state": "\ud800"}`, 400, "invalid_request"},
+		{"expired state", "POST", "/v1/callback", map[string]any{"state": "expired", "code": "x"}, 410, "attempt_expired"},
+		{"expired attempt", "POST", "/v1/callback", map[string]any{"attempt_id": expired, "code": "x"}, 410, "attempt_expired"},
+		{"another application's state", "POST", "/v1/callback", map[string]any{"state": "theirs", "code": "x"}, 400, "state_unknown"},
+		{"another application's attempt", "POST", "/v1/callback", map[string]any{"attempt_id": foreignAttempt, "code": "x"}, 404, "attempt_not_found"},
+		{"state of another attempt", "POST", "/v1/callback", map[string]any{"attempt_id": expired, "state": "s-u1", "code": "x"}, 400, "state_unknown"},
+		{"reused state shows the first outcome", "POST", "/v1/callback", map[string]any{"state": "s-u1", "code": "forged"}, 200, ""},
 		{"unknown state", "POST", "/v1/callback", map[string]any{"state": "forged", "code": "x"}, 400, "state_unknown"},
 		{"code without state", "POST", "/v1/callback", map[string]any{"code": "x"}, 400, "invalid_request"},
 		{"state without code", "POST", "/v1/callback", map[string]any{"state": "s-u1"}, 400, "invalid_request"},
@@ -112,6 +129,9 @@ func TestBadInput(t *testing.T) {
 
 		{"register without a date", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u"}, 400, "invalid_request"},
 		{"register with an end before its start", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u", "consented_at": "2026-01-01T00:00:00Z", "expires_at": "2025-01-01T00:00:00Z"}, 400, "invalid_request"},
+		{"register in the year 9999", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u", "consented_at": "2026-01-01T00:00:00Z", "expires_at": "9999-12-31T23:59:59-23:00"}, 400, "invalid_request"},
+		{"register in the year 0", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u", "consented_at": "0000-01-01T00:00:00+23:59"}, 400, "invalid_request"},
+		{"register yesterday, in words", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u", "consented_at": "yesterday"}, 400, "invalid_request"},
 		{"register at an unknown provider", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "nobody", "user_id": "u", "consented_at": "2026-01-01T00:00:00Z"}, 400, "provider_unknown"},
 		{"register in nobody's custody", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u", "consented_at": "2026-01-01T00:00:00Z", "custody": "theirs"}, 400, "invalid_request"},
 
@@ -129,6 +149,9 @@ func TestBadInput(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := w.call(tt.method, tt.path, tt.body)
 			require.Equal(t, tt.status, a.status, "%s", a.body)
+			if tt.status == 200 {
+				return
+			}
 			assert.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
 			p := a.json(t)
 			assert.Equal(t, tt.code, p["code"])
@@ -137,6 +160,42 @@ func TestBadInput(t *testing.T) {
 			assert.JSONEq(t, string(before), string(w.call("GET", "/v1/consents/"+john, nil).body), "the consent changed")
 		})
 	}
+}
+
+// registered registers a consent whose person was at the bank so long ago.
+func (w *world) registered(user string, ago time.Duration) string {
+	w.Helper()
+	at := w.bank.Clock().Now().Add(-ago)
+	login, err := w.bank.Authorise(w.Context(), "client", "mock", "john8", appCallback, []string{"info", "accounts", "offline_access"}, at)
+	require.NoError(w, err)
+	a := w.call("POST", "/v1/consents", map[string]any{
+		"credentials_id": login.CredentialsID, "refresh_token": login.RefreshToken, "provider": "truelayer", "provider_id": "mock",
+		"user_id": user, "redirect_uri": appCallback, "consented_at": at.Format(time.RFC3339),
+	})
+	require.Equal(w, 201, a.status, "%s", a.body)
+	return a.json(w.T)["id"].(string)
+}
+
+// foreign makes another application, with a consent and a live attempt.
+func (w *world) foreign(state string) (consentID, attemptID string) {
+	w.Helper()
+	ours, key := w.app, w.key
+	defer func() { w.app, w.key = ours, key }()
+	w.app, w.key = w.application(w.store, "other", w.bankURL)
+	consentID = w.linked("u1", bankbrowser.Numbered(6))
+	return consentID, w.call("POST", "/reauthuri", map[string]any{"consent_id": consentID, "state": state}).json(w.T)["attempt_id"].(string)
+}
+
+func TestStatesOf4KBOfAnyCharactersComeBackAsTheyWere(t *testing.T) {
+	w := newWorld(t)
+	id := w.linked("u1", bankbrowser.John())
+	state := strings.Repeat("\x00\x1f\u2028 %2F+&=<>\"\\\U0001F3E6é", 4096/28)
+	require.LessOrEqual(t, len(state), 4096)
+	a := w.call("POST", "/reauthuri", map[string]any{"consent_id": id, "state": state})
+	require.Equal(t, 200, a.status, "%s", a.body)
+	q := w.visit(bankbrowser.John(), a.json(t)["result"].(string))
+	assert.Equal(t, state, q.Get("state"))
+	assert.Equal(t, 200, w.call("POST", "/v1/callback", map[string]any{"state": q.Get("state"), "code": q.Get("code")}).status)
 }
 
 func TestKeys(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +42,7 @@ func decode(c *gin.Context, v any, optional bool) error {
 	if mt, _, err := mime.ParseMediaType(c.ContentType()); err != nil || mt != "application/json" {
 		return &consent.Error{Code: codeUnsupportedMedia, Detail: "Send the body as application/json."}
 	}
-	if !utf8.Valid(body) {
+	if !utf8.Valid(body) || halfPair.Match(wholePair.ReplaceAll(body, nil)) {
 		return invalidRequest("", "The body is not valid UTF-8.")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -55,6 +56,14 @@ func decode(c *gin.Context, v any, optional bool) error {
 	return nil
 }
 
+// A surrogate that stands alone in an escape is no character: Go would put
+// another in its place, and a state would not come back as it was given. The
+// backslash must not be escaped itself.
+var (
+	wholePair = regexp.MustCompile(`\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}`)
+	halfPair  = regexp.MustCompile(`\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
+)
+
 // describe says what is wrong with a body, and where, without quoting it.
 func describe(err error) *consent.Error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
@@ -65,6 +74,9 @@ func describe(err error) *consent.Error {
 	}
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return invalidRequest("", fmt.Sprintf("The body is not JSON: it goes wrong at byte %d.", syntax.Offset))
+	}
+	if _, ok := errors.AsType[*time.ParseError](err); ok {
+		return invalidRequest("", "A time in the body is not in RFC 3339 form, like 2026-07-01T09:30:00Z.")
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		field, _ := strconv.Unquote(name)

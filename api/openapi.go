@@ -24,7 +24,7 @@ func Document(version string) ([]byte, error) {
 	r.SpecEns().SetHTTPBearerTokenSecurity("apiKey", "rck_...", "The application's API key")
 	r.JSONSchemaReflector().DefaultOptions = append(r.JSONSchemaReflector().DefaultOptions,
 		jsonschema.InterceptDefName(func(_ reflect.Type, name string) string { return strings.TrimPrefix(name, "Api") }),
-		jsonschema.InterceptProp(closedObjects),
+		jsonschema.InterceptProp(nullable),
 	)
 	for _, op := range operations {
 		if err := document(r, op); err != nil {
@@ -81,8 +81,8 @@ func (op operation) byStatus() map[int][]string {
 	return grouped
 }
 
-// closedObjects writes what struct tags cannot: a nullable pointer.
-func closedObjects(p jsonschema.InterceptPropParams) error {
+// nullable writes what struct tags cannot: a nullable pointer.
+func nullable(p jsonschema.InterceptPropParams) error {
 	if p.Processed && p.Field.Tag.Get("nullable") == "true" {
 		p.PropertySchema.AddType(jsonschema.Null)
 	}

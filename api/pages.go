@@ -117,10 +117,8 @@ func (s *Server) hostedCallback(c *gin.Context) {
 		return
 	}
 	app, out, err := s.connector.CompleteHosted(c.Request.Context(), state, connector.Return{Code: code, Error: q.Get("error")})
-	if out.Attempt.ID != "" && out.Attempt.ReturnTo != "" {
-		if err != nil {
-			s.logRefused(c, err)
-		}
+	over := err == nil || consent.CodeOf(err) == consent.CodeAttemptExpired
+	if over && out.Attempt.ReturnTo != "" { // else a reload may still bring it to an end
 		c.Header("Cache-Control", "no-store")
 		c.Redirect(http.StatusSeeOther, returnTo(out, err))
 		return
@@ -189,10 +187,15 @@ func (s *Server) callbackFault(c *gin.Context, application string, err error) {
 			"For your safety a trip to the bank has to be finished within an hour. Your connection is as it was.",
 			"Please start again from the app or the mail that brought you here.",
 		}
-	default:
+	case consent.CodeProviderUnavailable, consent.CodeAttemptInProgress, consent.CodeRateLimited:
 		p.Title, p.Lines = "Your bank does not answer right now", []string{
 			"Your connection is as it was, and you have done nothing wrong.",
 			"Please reload this page in a moment: we go on from where we are, and you need not sign in again.",
+		}
+	default:
+		p.Title, p.Lines = "This could not be finished", []string{
+			"Your connection is as it was, and you have done nothing wrong.",
+			"Please start again from the app or the mail that brought you here; if it happens again, tell the app's support.",
 		}
 	}
 	s.message(c, answers[e.Code].status, p)
@@ -207,7 +210,7 @@ func outcomePage(out connector.Outcome) (int, page) {
 	switch out.Attempt.Status {
 	case consent.AttemptLinked, consent.AttemptRenewed:
 		p := page{Title: bank + " is connected", Lines: []string{done}}
-		if !out.Consent.ExpiresAt.IsZero() {
+		if out.Consent != nil && !out.Consent.ExpiresAt.IsZero() {
 			p.Lines = []string{"The connection works until " + date(out.Consent.ExpiresAt) + ".", done}
 		}
 		return http.StatusOK, p

@@ -286,3 +286,13 @@ func TestHealth(t *testing.T) {
 	assert.Equal(t, 200, w.send("GET", "/healthz", nil, nil).status, "it lives, and cannot serve")
 	assert.Equal(t, 503, w.send("GET", "/readyz", nil, nil).status)
 }
+
+func TestAFaultOnTheWayBackIsNoFailureYet(t *testing.T) {
+	w := newWorld(t)
+	back := w.hosted("u1", bankbrowser.John(), map[string]any{"return_to": appReturn})
+	require.NoError(t, w.bank.SetFault("internal_error", 1))
+	a := w.browse(back)
+	assert.Equal(t, http.StatusServiceUnavailable, a.status)
+	assert.Equal(t, "Your bank does not answer right now", w.page(a), "the application is told once it is over")
+	assert.Equal(t, "linked", location(t, w.browse(back)).Query().Get("status"), "the reload goes on")
+}

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -105,8 +107,13 @@ func (s *Server) application(c *gin.Context) (*consent.Application, error) {
 }
 
 func (s *Server) reply(c *gin.Context, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil { // before the status is out
+		s.fail(c, fmt.Errorf("write the answer of %s: %w", c.FullPath(), err))
+		return
+	}
 	c.Header("Cache-Control", "no-store")
-	c.JSON(status, body)
+	c.Data(status, "application/json; charset=utf-8", text)
 }
 
 // recoverPanic turns a panic into an answer and one line of log. The request's

@@ -41,13 +41,14 @@ const (
 // answer that it gets is held to the OpenAPI document.
 type world struct {
 	*testing.T
-	url    string
-	bank   *sandbox.Server
-	store  *sqlstore.Store
-	conn   *connector.Connector
-	app    consent.Application
-	key    string
-	router routers.Router
+	url     string
+	bank    *sandbox.Server
+	bankURL string
+	store   *sqlstore.Store
+	conn    *connector.Connector
+	app     consent.Application
+	key     string
+	router  routers.Router
 }
 
 var serial atomic.Int64
@@ -61,6 +62,7 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 	require.NoError(t, err)
 	bank := httptest.NewServer(w.bank.Handler())
 	t.Cleanup(bank.Close)
+	w.bankURL = bank.URL
 	store, err := sqlstore.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })

@@ -1,11 +1,14 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -103,10 +106,24 @@ func (c *Connector) attemptByState(ctx context.Context, app *consent.Application
 		return found[0], nil
 	case 1:
 		return live[0], nil
-	default:
-		return consent.Attempt{}, &consent.Error{Code: consent.CodeStateAmbiguous, Field: "state",
-			Detail: "Several live attempts have this state; name one by attempt_id."}
 	}
+	if pressedTwice(live) {
+		return live[0], nil
+	}
+	return consent.Attempt{}, &consent.Error{Code: consent.CodeStateAmbiguous, Field: "state",
+		Detail: "Several live attempts have this state; name one by attempt_id."}
+}
+
+// pressedTwice reports whether attempts come from one reconnect link, pressed
+// more than once: the application made one link, so it knows one state and no
+// attempt. The person comes back from the last press.
+func pressedTwice(live []consent.Attempt) bool {
+	for _, a := range live {
+		if a.Origin != consent.OriginPage || a.ConsentID != live[0].ConsentID {
+			return false
+		}
+	}
+	return true
 }
 
 // complete claims the attempt and carries it to its outcome, or waits for the
@@ -131,10 +148,12 @@ func (c *Connector) complete(ctx context.Context, app *consent.Application, a co
 			continue
 		case err != nil:
 			return Outcome{}, notFound(err, unknownAttempt())
+		case vouched && claimed.Status == consent.AttemptPending:
+			return c.confirmByCode(ctx, app, claimed, ret.Code)
 		case claimed.Status.Finished():
 			return c.outcome(ctx, app, claimed, ret.Code)
 		}
-		finished, err := c.carry(ctx, app, claimed, ret, vouched)
+		finished, err := c.carry(ctx, app, claimed, comeback{Return: ret, sealed: code, vouched: vouched})
 		if errors.Is(err, consent.ErrClaimLost) {
 			continue // somebody took over while we were slow: theirs is the outcome
 		}
@@ -147,29 +166,61 @@ func (c *Connector) complete(ctx context.Context, app *consent.Application, a co
 		Detail: "This attempt is still being completed; ask again in a moment.", RetryAt: c.now().Add(5 * time.Second)}
 }
 
+// comeback is what brought an attempt back from the bank: a browser, a
+// backend, or nothing, where Upkeep takes up what was left.
+type comeback struct {
+	Return
+	sealed  consent.Sealed // Code, as this claim brought it
+	vouched bool           // the application stands for the person
+}
+
 // carry takes a claimed attempt from the bank's answer to its outcome. Every
 // way out either finishes the attempt or ends the claim.
-func (c *Connector) carry(ctx context.Context, app *consent.Application, a consent.Attempt, ret Return, vouched bool) (consent.Attempt, error) {
-	code := ret.Code
-	if code == "" {
-		var err error
-		if code, err = c.unseal(a.Code, a.ID); err != nil {
-			return a, c.release(ctx, a, err)
-		}
+func (c *Connector) carry(ctx context.Context, app *consent.Application, a consent.Attempt, back comeback) (consent.Attempt, error) {
+	codes, err := c.codes(a, back)
+	if err != nil {
+		return a, c.release(ctx, a, err)
 	}
-	if code == "" && len(a.Grant) == 0 {
-		return c.refusedAtBank(ctx, a, ret.Error)
+	if len(codes) == 0 && len(a.Grant) == 0 {
+		if back.Error == "" {
+			return c.interrupt(ctx, a)
+		}
+		return c.refusedAtBank(ctx, a, back.Error)
 	}
 	p, err := c.open(ctx, app, a.Provider)
 	if err != nil {
 		return a, c.release(ctx, a, err)
 	}
-	kept, err := c.exchange(ctx, p, a, code)
-	if err != nil {
+	kept, err := c.exchange(ctx, p, a, codes)
+	switch {
+	case err == nil:
+		return c.settle(ctx, app, p, a, kept, back.vouched)
+	case codeRefused(err) && !bytes.Equal(a.Code, back.sealed):
+		// Somebody else had claimed it, with this code or another: it may have
+		// been spent before a crash.
+		return c.recoverFromConsent(ctx, app, p, a)
+	default:
 		return c.notExchanged(ctx, a, err)
 	}
-	return c.settle(ctx, app, p, a, kept, vouched)
 }
+
+// codes are those to try: the one that an earlier claim stored, then the
+// caller's. One of them may be forged, and PKCE tells which.
+func (c *Connector) codes(a consent.Attempt, back comeback) ([]string, error) {
+	stored, err := c.unseal(a.Code, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	var codes []string
+	for _, code := range []string{stored, back.Code} {
+		if code != "" && !slices.Contains(codes, code) {
+			codes = append(codes, code)
+		}
+	}
+	return codes, nil
+}
+
+func codeRefused(err error) bool { return provider.IsKind(err, provider.ReauthRequired) }
 
 // notExchanged ends or releases an attempt whose code brought no grant.
 func (c *Connector) notExchanged(ctx context.Context, a consent.Attempt, err error) (consent.Attempt, error) {
@@ -189,10 +240,11 @@ func (c *Connector) notExchanged(ctx context.Context, a consent.Attempt, err err
 // on the person.
 func (c *Connector) refusedAtBank(ctx context.Context, a consent.Attempt, code string) (consent.Attempt, error) {
 	code = safeReason(code)
+	status := consent.AttemptFailed
 	if code == "access_denied" || code == "user_cancelled" {
-		return c.fail(ctx, a, consent.AttemptDenied, code, nil)
+		status = consent.AttemptDenied
 	}
-	return c.fail(ctx, a, consent.AttemptFailed, code, nil)
+	return c.fail(ctx, a, status, bankSaid+code, nil)
 }
 
 // keptGrant is what an attempt keeps of a trip, sealed under its id.
@@ -215,8 +267,9 @@ func (keptGrant) String() string { return "grant [redacted]" }
 func (keptGrant) GoString() string { return "grant [redacted]" }
 
 // exchange redeems the code, unless an earlier claim did, and keeps the grant
-// with the attempt before anything else is done with it.
-func (c *Connector) exchange(ctx context.Context, p provider.Provider, a consent.Attempt, code string) (keptGrant, error) {
+// with the attempt before anything else is done with it. A code is spent once
+// it is sent, so the call is carried to its end though the caller hangs up.
+func (c *Connector) exchange(ctx context.Context, p provider.Provider, a consent.Attempt, codes []string) (keptGrant, error) {
 	if len(a.Grant) > 0 {
 		return c.openGrant(a)
 	}
@@ -224,11 +277,18 @@ func (c *Connector) exchange(ctx context.Context, p provider.Provider, a consent
 	if err != nil {
 		return keptGrant{}, err
 	}
-	g, err := p.Exchange(ctx, provider.ExchangeRequest{Code: code, RedirectURI: a.RedirectURI, Verifier: verifier})
+	var g provider.Grant
+	var spent string
+	for _, spent = range codes {
+		g, err = p.Exchange(context.WithoutCancel(ctx), provider.ExchangeRequest{Code: spent, RedirectURI: a.RedirectURI, Verifier: verifier})
+		if !codeRefused(err) {
+			break
+		}
+	}
 	if err != nil {
 		return keptGrant{}, err
 	}
-	resultHash, err := c.resultHash(a.ID, c.resultFor(a.ID, code))
+	resultHash, err := c.resultHash(a.ID, c.resultFor(a.ID, spent))
 	if err != nil {
 		return keptGrant{}, err
 	}
@@ -360,9 +420,12 @@ func (o Outcome) Err() error {
 	case consent.AttemptInterrupted:
 		e.Code, e.Detail = consent.CodeAttemptInterrupted, "The attempt was lost half way and the provider could not tell how it ended. The consent is as it was; start again."
 	case consent.AttemptFailed:
+		if strings.HasPrefix(o.Attempt.Reason, bankSaid) {
+			return nil // which the backend reported itself
+		}
 		known, ok := failures[o.Attempt.Reason]
 		if !ok {
-			return nil // the bank's own code, which the backend reported itself
+			known = failures[reasonProvider]
 		}
 		e.Code, e.Detail = known.code, known.detail
 	default:
@@ -380,11 +443,21 @@ var failures = map[string]struct {
 	reasonRevoked:      {consent.CodeConsentRevoked, "The consent was revoked while the person was at the bank. The new grant was given back."},
 	reasonUnconfirmed:  {consent.CodeAttemptExpired, "The first link was not confirmed in time; the grant was given back. Start again."},
 	reasonUnidentified: {consent.CodeIdentityUnproven, "The provider does not say whose grant it is, so nothing was changed."},
+	reasonErased:       {consent.CodeConsentRevoked, "The person was erased while they were at the bank. The new grant was given back."},
+	reasonLogin:        {consent.CodeCredentialsMismatch, "Another bank login came back than the one that was linked. The new grant was given back."},
+	reasonAccounts:     {consent.CodeCredentialsMismatch, "The same bank login came back without any account in common. Nothing was changed."},
+	reasonProvider:     {consent.CodeProviderUnsupported, "The provider ended the trip. Nothing was changed; start again."},
 	reasonMisconfig:    {consent.CodeProviderMisconfig, "The provider refuses the application's settings there: check client id, secret and redirect URI."},
 }
 
-// Reasons that the connector itself gives. Others are the bank's own codes.
+// bankSaid stands before a code that came back through a browser, which anybody
+// can write: it is never taken for a reason of ours.
+const bankSaid = "bank:"
+
+// Reasons that the connector itself gives.
 const (
+	reasonErased       = "user_erased"
+	reasonProvider     = "provider_refused"
 	reasonCodeRefused  = "code_refused"
 	reasonRevoked      = "consent_revoked" // also given by the registry
 	reasonOvertaken    = "overtaken"       // also given by the registry

@@ -115,21 +115,37 @@ func (c *Connector) activate(ctx context.Context, app *consent.Application, a co
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 
+// confirmByCode confirms a link whose code the application itself brings: that
+// is as good as the value that return_to received, which is made of it.
+func (c *Connector) confirmByCode(ctx context.Context, app *consent.Application, a consent.Attempt, code string) (Outcome, error) {
+	out, err := c.Confirm(ctx, app, a.ID, c.resultFor(a.ID, code))
+	if consent.CodeOf(err) == consent.CodeResultInvalid {
+		err = &consent.Error{Code: consent.CodeConsentPending, AttemptID: a.ID, ConsentID: a.ConsentID,
+			Detail: "The browser came back to this service, and this is not the code that it brought. Confirm the link with the result that return_to received."}
+	}
+	return out, err
+}
+
+// identifyFresh asks whose grant it is that has just been exchanged.
+func (c *Connector) identifyFresh(ctx context.Context, p provider.Provider, a consent.Attempt, kept keptGrant) (identity, keptGrant, error) {
+	id, err := c.identify(ctx, p, kept.grant(), a.Scopes)
+	return id, kept, err
+}
+
 // identifyAgain asks whose grant it is, with a fresh access token where the
 // kept one has run out or was superseded.
 func (c *Connector) identifyAgain(ctx context.Context, p provider.Provider, a consent.Attempt, kept keptGrant) (identity, keptGrant, error) {
 	if c.now().Add(accessMargin).Before(kept.AccessExpiresAt) {
-		id, err := c.identify(ctx, p, kept.grant(), a.Scopes)
+		id, kept, err := c.identifyFresh(ctx, p, a, kept)
 		if err == nil || provider.KindOf(err) != provider.Temporary {
 			return id, kept, err
 		}
 	}
 	refresher, ok := p.(provider.Refresher)
 	if !ok || kept.RefreshToken == "" {
-		id, err := c.identify(ctx, p, kept.grant(), a.Scopes)
-		return id, kept, err
+		return c.identifyFresh(ctx, p, a, kept)
 	}
-	g, err := refresher.Refresh(ctx, kept.RefreshToken)
+	g, err := refresher.Refresh(context.WithoutCancel(ctx), kept.RefreshToken)
 	if err != nil {
 		return identity{}, kept, err
 	}
@@ -140,8 +156,7 @@ func (c *Connector) identifyAgain(ctx context.Context, p provider.Provider, a co
 	if err := c.keep(ctx, a, kept); err != nil { // what a refresh returns is stored at once
 		return identity{}, kept, err
 	}
-	id, err := c.identify(ctx, p, kept.grant(), a.Scopes)
-	return id, kept, err
+	return c.identifyFresh(ctx, p, a, kept)
 }
 
 // abandon ends a pending attempt without success, and its pending consent with it.

@@ -140,15 +140,24 @@ func (c *Connector) open(ctx context.Context, app *consent.Application, name str
 	return p, nil
 }
 
-// SetProvider stores an application's settings at a provider, sealed, after
-// the adapter has found them usable.
-func (c *Connector) SetProvider(ctx context.Context, app *consent.Application, name string, cfg provider.Config) error {
+// CheckSettings reports whether the adapter finds settings usable. It calls
+// nobody.
+func (c *Connector) CheckSettings(name string, cfg provider.Config) error {
 	opener, known := c.catalog[name]
 	if !known {
 		return unknownProvider(name)
 	}
 	if _, err := opener(cfg, c.deps); err != nil {
 		return &consent.Error{Code: consent.CodeProviderMisconfig, Detail: err.Error()}
+	}
+	return nil
+}
+
+// SetProvider stores an application's settings at a provider, sealed, after
+// the adapter has found them usable.
+func (c *Connector) SetProvider(ctx context.Context, app *consent.Application, name string, cfg provider.Config) error {
+	if err := c.CheckSettings(name, cfg); err != nil {
+		return err
 	}
 	plain, err := json.Marshal(cfg)
 	if err != nil {

@@ -44,52 +44,83 @@ func (c *Connector) returnGrantNow(ctx context.Context, back consent.GiveBack) {
 	}
 }
 
-// returnGrant gives a grant back at the provider, unless its credentials
-// belong to a consent that somebody relies on: there a provider would end that
-// one with it, so the tokens are only dropped (law 1).
+// returnGrant gives a grant back at the provider, or tries again later, or
+// gives up: then its tokens are dropped, and it ends by itself.
 func (c *Connector) returnGrant(ctx context.Context, back consent.GiveBack) error {
-	inUse, err := c.registry.CredentialsInUse(ctx, back.ApplicationID, back.Provider, back.CredentialsID, back.ConsentID)
-	if err != nil {
-		return err
+	err := c.tryReturn(context.WithoutCancel(ctx), back)
+	if err != nil && back.Tries < giveBackMaxTries && (retryable(err) || provider.KindOf(err) == provider.Misconfigured) {
+		next := c.now().Add(min(time.Minute<<min(back.Tries, 9), 6*time.Hour))
+		return errors.Join(err, c.registry.RetryGiveBack(ctx, back.ApplicationID, back.ID, next))
 	}
-	if !inUse {
-		err = c.revokeAtProvider(ctx, back)
-		if err != nil && back.Tries < giveBackMaxTries && (retryable(err) || provider.KindOf(err) == provider.Misconfigured) {
-			next := c.now().Add(min(time.Minute<<min(back.Tries, 9), 6*time.Hour))
-			return errors.Join(err, c.registry.RetryGiveBack(ctx, back.ApplicationID, back.ID, next))
-		}
-		if err != nil {
-			c.log.Error("grant cannot be given back; its tokens are dropped", "give_back", back.ID, "provider", back.Provider, "error", err)
-		}
+	if err != nil {
+		c.log.Error("grant cannot be given back; its tokens are dropped", "give_back", back.ID, "provider", back.Provider, "error", err)
 	}
 	return c.registry.EndGiveBack(ctx, back.ApplicationID, back.ID)
 }
 
-// revokeAtProvider returns nil where the grant is gone, or where the provider
-// has no way to take one back.
-func (c *Connector) revokeAtProvider(ctx context.Context, back consent.GiveBack) error {
-	app, err := c.registry.Application(ctx, back.ApplicationID)
+// tryReturn returns nil where the grant is gone, or must not be taken back:
+// where its credentials belong to a consent that somebody relies on, a provider
+// would end that one with it (law 1).
+func (c *Connector) tryReturn(ctx context.Context, back consent.GiveBack) error {
+	p, kept, err := c.openGiveBack(ctx, back)
 	if err != nil {
 		return err
 	}
-	p, err := c.open(ctx, &app, back.Provider)
-	if err != nil {
-		return &provider.Error{Kind: provider.Misconfigured, Op: "revoke", Err: err}
-	}
 	revoker, ok := p.(provider.Revoker)
 	if !ok {
-		return nil
+		return nil // the provider has no way to take one back
+	}
+	owner := back.CredentialsID
+	if owner == "" {
+		if owner, err = c.ownerOf(ctx, p, kept); err != nil {
+			return err
+		}
+	}
+	inUse, err := c.registry.CredentialsInUse(ctx, back.ApplicationID, back.Provider, owner, back.ConsentID)
+	if err != nil || inUse {
+		return err
+	}
+	return revokeAtProvider(ctx, p, revoker, kept)
+}
+
+func (c *Connector) openGiveBack(ctx context.Context, back consent.GiveBack) (provider.Provider, keptGrant, error) {
+	var kept keptGrant
+	app, err := c.registry.Application(ctx, back.ApplicationID)
+	if err != nil {
+		return nil, kept, err
+	}
+	p, err := c.open(ctx, &app, back.Provider)
+	if err != nil {
+		return nil, kept, &provider.Error{Kind: provider.Misconfigured, Op: "revoke", Err: err}
 	}
 	plain, err := c.keys.Open(back.Grant, back.ID)
 	if err != nil {
-		return &provider.Error{Kind: provider.Unsupported, Op: "revoke", Err: err}
+		return nil, kept, &provider.Error{Kind: provider.Unsupported, Op: "revoke", Err: err}
 	}
-	var kept keptGrant
 	if err := json.Unmarshal(plain, &kept); err != nil {
-		return &provider.Error{Kind: provider.Unsupported, Op: "revoke", Code: "grant_unreadable"}
+		return nil, kept, &provider.Error{Kind: provider.Unsupported, Op: "revoke", Code: "grant_unreadable"}
 	}
-	// A refreshed token is asked for in any case: the kept one may have been
-	// superseded, and a provider calls a superseded token gone.
+	return p, kept, nil
+}
+
+// ownerOf asks whose grant it is that was never identified. Where nobody can
+// say it any more it is not given back: it may be a good consent's.
+func (c *Connector) ownerOf(ctx context.Context, p provider.Provider, kept keptGrant) (string, error) {
+	inspector, ok := p.(provider.Inspector)
+	if !ok || !c.now().Before(kept.AccessExpiresAt) {
+		return "", &provider.Error{Kind: provider.Unsupported, Op: "inspect", Code: reasonUnidentified}
+	}
+	ins, err := inspector.Inspect(ctx, kept.AccessToken)
+	if err == nil && ins.CredentialsID == "" {
+		err = &provider.Error{Kind: provider.Unsupported, Op: "inspect", Code: reasonUnidentified}
+	}
+	return ins.CredentialsID, err
+}
+
+// revokeAtProvider returns nil where the grant is gone. A refreshed token is
+// asked for in any case: the kept one may have been superseded, and a provider
+// calls a superseded token gone.
+func revokeAtProvider(ctx context.Context, p provider.Provider, revoker provider.Revoker, kept keptGrant) error {
 	if refresher, ok := p.(provider.Refresher); ok && kept.RefreshToken != "" {
 		g, err := refresher.Refresh(ctx, kept.RefreshToken)
 		if isOver(err) {

@@ -70,11 +70,11 @@ func (c *Connector) RegisterAll(ctx context.Context, app *consent.Application, i
 	now := c.now()
 	for i := range in {
 		reg, err := c.registration(app, &in[i], now, announce)
-		if e := (*consent.Error)(nil); err != nil {
-			if e = asAnswer(err); e == nil {
-				return nil, err
-			}
-			results[i].Err = e
+		if err != nil && asAnswer(err) == nil {
+			return nil, err
+		}
+		if err != nil {
+			results[i].Err = err
 			continue
 		}
 		results[i].Consent = reg.Consent
@@ -92,12 +92,12 @@ func (c *Connector) RegisterAll(ctx context.Context, app *consent.Application, i
 
 // CheckRegistration says what RegisterAll would find wrong, and stores nothing.
 func (c *Connector) CheckRegistration(app *consent.Application, in NewConsent) error {
-	return checkNew(app, &in, c.now())
+	return c.checkNew(app, &in, c.now())
 }
 
 func (c *Connector) registration(app *consent.Application, in *NewConsent, now time.Time, announce bool) (consent.Registration, error) {
 	var reg consent.Registration
-	if err := checkNew(app, in, now); err != nil {
+	if err := c.checkNew(app, in, now); err != nil {
 		return reg, err
 	}
 	con := consent.Consent{
@@ -157,28 +157,36 @@ func (c *Connector) pastStages(app *consent.Application, con *consent.Consent, n
 	return events
 }
 
-const maxField = 4096 // bytes in any single field
+const (
+	maxID       = 256  // bytes in anybody's id
+	maxField    = 4096 // bytes in any single field
+	longestLife = 10   // years; the law knows 90 and 180 days, some contracts a year or two
+)
+
+// earliest is before any consent that could be registered.
+var earliest = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // checkNew finds the first thing wrong with a consent that is to be registered.
-func checkNew(app *consent.Application, in *NewConsent, now time.Time) error {
+func (c *Connector) checkNew(app *consent.Application, in *NewConsent, now time.Time) error {
 	for _, f := range []struct {
 		name, value string
+		limit       int
 		required    bool
 	}{
-		{"credentials_id", in.CredentialsID, true},
-		{"provider", in.Provider, true},
-		{"user_id", in.UserID, true},
-		{"provider_id", in.ProviderID, false},
-		{"refresh_token", in.RefreshToken, false},
-		{"redirect_uri", in.RedirectURI, false},
-		{"email", in.Email, false},
-		{"scope", strings.Join(in.Scopes, " "), false},
+		{"credentials_id", in.CredentialsID, maxID, true},
+		{"provider", in.Provider, maxID, true},
+		{"user_id", in.UserID, maxID, true},
+		{"provider_id", in.ProviderID, maxID, false},
+		{"refresh_token", in.RefreshToken, maxField, false},
+		{"redirect_uri", in.RedirectURI, maxField, false},
+		{"email", in.Email, maxEmail, false},
+		{"scope", strings.Join(in.Scopes, " "), maxField, false},
 	} {
 		switch {
 		case f.required && f.value == "":
 			return invalid(f.name, f.name+" is missing.")
-		case len(f.value) > maxField:
-			return invalid(f.name, fmt.Sprintf("%s is longer than %d bytes.", f.name, maxField))
+		case len(f.value) > f.limit:
+			return invalid(f.name, fmt.Sprintf("%s is longer than %d bytes.", f.name, f.limit))
 		case !utf8.ValidString(f.value) || strings.ContainsRune(f.value, 0):
 			return invalid(f.name, f.name+" is not valid UTF-8 text.")
 		}
@@ -186,19 +194,21 @@ func checkNew(app *consent.Application, in *NewConsent, now time.Time) error {
 	switch {
 	case !contains(app.ProviderNames, in.Provider):
 		return unknownProvider(in.Provider)
-	case in.RedirectURI != "" && !app.AllowsRedirectURI(in.RedirectURI):
+	case in.RedirectURI != "" && in.RedirectURI != c.CallbackURL() && !app.AllowsRedirectURI(in.RedirectURI):
 		return &consent.Error{Code: consent.CodeRedirectURINotAllow, Field: "redirect_uri",
 			Detail: "redirect_uri is not on the application's list; add it there, since every renewal has to use it."}
 	case in.Custody != "" && in.Custody != consent.CustodyOurs && in.Custody != consent.CustodyBackend:
 		return invalid("custody", `custody is neither "ours" nor "backend".`)
 	case in.ConsentedAt.IsZero():
 		return invalid("consented_at", "consented_at is missing: when did the person last authorise at the bank?")
+	case in.ConsentedAt.Before(earliest):
+		return invalid("consented_at", "consented_at lies before the year 2000; no consent of a bank is that old.")
 	case in.ConsentedAt.After(now.Add(time.Hour)):
 		return invalid("consented_at", "consented_at lies in the future.")
 	case !in.ExpiresAt.IsZero() && !in.ExpiresAt.After(in.ConsentedAt):
 		return invalid("expires_at", "expires_at is not later than consented_at.")
-	case in.ExpiresAt.Year() > 9999:
-		return invalid("expires_at", "expires_at lies beyond the year 9999.")
+	case in.ExpiresAt.After(in.ConsentedAt.AddDate(longestLife, 0, 0)):
+		return invalid("expires_at", fmt.Sprintf("expires_at lies more than %d years after consented_at; no consent of a bank lives that long.", longestLife))
 	case in.ExpiresAt.IsZero() && app.Policy(in.Provider).Validity <= 0:
 		return invalid("expires_at", fmt.Sprintf("expires_at is missing, and the application has no policy for provider %q to compute it by.", in.Provider))
 	}

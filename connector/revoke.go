@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"time"
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/provider"
@@ -74,32 +75,83 @@ func (c *Connector) giveBackOf(con *consent.Consent) (*consent.GiveBack, error) 
 	})
 }
 
-// EraseUser ends all of a person's consents and forgets the person. What
-// remains of the history carries a pseudonym that cannot be turned back.
+// EraseUser ends all of a person's consents and trips to the bank, and forgets
+// the person. What remains of the history carries a pseudonym that cannot be
+// turned back.
 func (c *Connector) EraseUser(ctx context.Context, app *consent.Application, userID string) error {
-	known := true
-	if _, err := c.registry.User(ctx, app.ID, userID); errors.Is(err, consent.ErrNotFound) {
-		known = false
-	} else if err != nil {
-		return err
-	}
-	consents, err := c.registry.FindConsents(ctx, app.ID, consent.Find{UserID: userID})
-	if err != nil {
-		return err
-	}
-	if !known && len(consents) == 0 {
-		return unknownUser()
-	}
-	for _, con := range consents {
-		if _, err := c.Revoke(ctx, app, con.ID, ByUser); err != nil {
-			return err
-		}
-	}
 	sum, err := c.keys.Fingerprint(purposePseudonym, []byte(app.ID+"\x00"+userID))
 	if err != nil {
 		return err
 	}
-	return c.registry.EraseUser(ctx, app.ID, userID, "erased_"+hex.EncodeToString(sum[:12]))
+	known := false
+	for pause := range patience {
+		had, err := c.endAllOf(ctx, app, userID)
+		if err != nil {
+			return err
+		}
+		known = known || had
+		err = c.registry.EraseUser(ctx, app.ID, userID, "erased_"+hex.EncodeToString(sum[:12]))
+		switch {
+		case errors.Is(err, consent.ErrNotFound) && known: // by another call, in this moment
+			return nil
+		case !errors.Is(err, consent.ErrBusy):
+			return notFound(err, unknownUser())
+		}
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+	}
+	return &consent.Error{Code: consent.CodeAttemptInProgress, RetryAt: c.now().Add(5 * time.Second),
+		Detail: "A trip to the bank of this person is being completed right now; ask again in a moment."}
+}
+
+// endAllOf ends what a person has open, and reports whether there is such a
+// person. An attempt that is being completed is left to whoever completes it.
+func (c *Connector) endAllOf(ctx context.Context, app *consent.Application, userID string) (known bool, err error) {
+	_, err = c.registry.User(ctx, app.ID, userID)
+	if err != nil && !errors.Is(err, consent.ErrNotFound) {
+		return false, err
+	}
+	known = err == nil
+	open, err := c.registry.OpenAttempts(ctx, app.ID, userID)
+	if err != nil {
+		return known, err
+	}
+	for _, a := range open {
+		if err := c.endErased(ctx, a); err != nil && !errors.Is(err, consent.ErrBusy) && !errors.Is(err, consent.ErrClaimLost) {
+			return known, err
+		}
+	}
+	consents, err := c.registry.FindConsents(ctx, app.ID, consent.Find{UserID: userID})
+	if err != nil {
+		return known, err
+	}
+	for _, con := range consents {
+		if _, err := c.Revoke(ctx, app, con.ID, ByUser); err != nil {
+			return known, err
+		}
+	}
+	return known || len(open) > 0 || len(consents) > 0, nil
+}
+
+// endErased ends one attempt of a person who is to be forgotten.
+func (c *Connector) endErased(ctx context.Context, a consent.Attempt) error {
+	switch a.Status {
+	case consent.AttemptStarted:
+		_, err := c.fail(ctx, a, consent.AttemptFailed, reasonErased, nil)
+		return err
+	case consent.AttemptPending:
+		now := c.now()
+		a, err := c.registry.ClaimConfirmation(ctx, consent.Claim{
+			ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
+		})
+		if err != nil || a.Status != consent.AttemptPending {
+			return err
+		}
+		return c.giveUp(ctx, a, reasonErased)
+	default:
+		return consent.ErrBusy
+	}
 }
 
 func unknownUser() *consent.Error {

@@ -48,6 +48,9 @@ func (c *Connector) identify(ctx context.Context, p provider.Provider, g provide
 		return id, nil
 	}
 	accounts, err := lister.Accounts(ctx, g.AccessToken)
+	if provider.IsKind(err, provider.Unsupported) {
+		return id, nil // a bank that shows none, for instance of cards only
+	}
 	if err != nil {
 		return id, err
 	}
@@ -93,14 +96,18 @@ func maskedLabel(a provider.Account) string {
 
 // settle decides what a grant becomes, by whose it is.
 func (c *Connector) settle(ctx context.Context, app *consent.Application, p provider.Provider, a consent.Attempt, kept keptGrant, vouched bool) (consent.Attempt, error) {
-	id, err := c.identify(ctx, p, kept.grant(), a.Scopes)
+	identify := c.identifyFresh
+	if len(a.Grant) > 0 {
+		identify = c.identifyAgain // an earlier claim's grant: its access token may have run out
+	}
+	id, kept, err := identify(ctx, p, a, kept)
+	a.CredentialsID = id.CredentialsID // as far as the provider said, before anything went wrong
 	if err != nil {
 		if retryable(err) {
 			return a, c.release(ctx, a, fromProvider(err, nil))
 		}
 		return c.fail(ctx, a, consent.AttemptFailed, identityReason(err), &kept)
 	}
-	a.CredentialsID = id.CredentialsID
 	switch a.Kind {
 	case consent.KindReauthorize:
 		con, err := c.registry.Consent(ctx, app.ID, a.ConsentID)
@@ -147,7 +154,7 @@ func knownAccountIn(con *consent.Consent, id identity) bool {
 // that moved on meanwhile leaves the attempt to whoever was faster.
 func (c *Connector) renew(ctx context.Context, app *consent.Application, a consent.Attempt, con consent.Consent, id identity, kept keptGrant) (consent.Attempt, error) {
 	now := c.now()
-	next, event, err := c.nextCycle(app, con, id, kept.grant(), now)
+	next, event, err := c.nextCycle(app, a, con, id, kept.grant(), now)
 	if err != nil {
 		return a, c.release(ctx, a, err)
 	}
@@ -183,12 +190,12 @@ func (c *Connector) overtaken(ctx context.Context, a consent.Attempt, consentID 
 	}
 	return c.registry.FinishAttempt(context.WithoutCancel(ctx), consent.Finish{
 		ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: a.ClaimID, At: c.now(),
-		Status: consent.AttemptRenewed, Reason: reasonOvertaken, CredentialsID: a.CredentialsID, ForgetAccess: true,
+		Status: consent.AttemptRenewed, Reason: reasonOvertaken, ConsentID: consentID, CredentialsID: a.CredentialsID, ForgetAccess: true,
 	})
 }
 
 // nextCycle returns the consent as a successful trip leaves it.
-func (c *Connector) nextCycle(app *consent.Application, con consent.Consent, id identity, g provider.Grant, now time.Time) (consent.Consent, consent.Event, error) {
+func (c *Connector) nextCycle(app *consent.Application, a consent.Attempt, con consent.Consent, id identity, g provider.Grant, now time.Time) (consent.Consent, consent.Event, error) {
 	event := c.event(consent.EventRenewed, now, map[string]any{
 		"old_expires_at": rfc3339(con.ExpiresAt),
 		"credentials_id": id.CredentialsID,
@@ -199,6 +206,9 @@ func (c *Connector) nextCycle(app *consent.Application, con consent.Consent, id 
 		con.Accounts = id.accounts
 	}
 	con.NextCycle(now)
+	if con.RedirectURI == "" { // registered without one
+		con.RedirectURI, con.Hosted = a.RedirectURI, a.Hosted
+	}
 	if err := c.fill(app, &con, id, g, now); err != nil {
 		return con, event, err
 	}
@@ -267,8 +277,12 @@ func (c *Connector) link(ctx context.Context, app *consent.Application, a consen
 		if !vouched {
 			return c.hold(ctx, a, con.ID, kept)
 		}
-		if _, err := c.lease(ctx, app, con.ID, a.ClaimID); err != nil {
+		con, err := c.lease(ctx, app, con.ID, a.ClaimID)
+		if err != nil {
 			return a, c.release(ctx, a, err)
+		}
+		if differs(&con, id) != "" {
+			return c.fail(ctx, a, consent.AttemptMismatched, reasonAccounts, &kept)
 		}
 		return c.renew(ctx, app, a, con, id, kept)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -376,6 +377,9 @@ func (c *Connector) locate(ctx context.Context, app *consent.Application, req Re
 		if err != nil {
 			return nil, notFound(err, unknownConsent())
 		}
+		if (req.UserID != "" && req.UserID != one.UserID) || (req.Provider != "" && req.Provider != one.Provider) {
+			return nil, unknownConsent() // what is given must agree
+		}
 		found = []consent.Consent{one}
 	}
 	if req.CredentialsID != "" || req.RefreshToken != "" {
@@ -393,7 +397,7 @@ func (c *Connector) locate(ctx context.Context, app *consent.Application, req Re
 		}
 		found = agree(found, matches, req.ConsentID != "")
 	}
-	switch live := unrevoked(found); {
+	switch live := standing(found); {
 	case len(live) == 1:
 		return &live[0], nil
 	case len(live) > 1:
@@ -418,6 +422,17 @@ func agree(named, matches []consent.Consent, isNamed bool) []consent.Consent {
 		}
 	}
 	return nil
+}
+
+// standing returns the consents that somebody relies on; where there is none,
+// those whose first link has yet to be confirmed.
+func standing(all []consent.Consent) []consent.Consent {
+	live := unrevoked(all)
+	confirmed := slices.DeleteFunc(slices.Clone(live), func(c consent.Consent) bool { return c.Pending })
+	if len(confirmed) > 0 {
+		return confirmed
+	}
+	return live
 }
 
 func unrevoked(all []consent.Consent) []consent.Consent {

@@ -103,14 +103,51 @@ func (c *Connector) refresh(ctx context.Context, app *consent.Application, con *
 		return AccessToken{}, &consent.Error{Code: consent.CodeTokenMissing, ConsentID: con.ID,
 			Detail: "No refresh token is held for this consent; hand one in with PUT, or have the person authorise it again."}
 	}
-	g, err := refresher.Refresh(ctx, token)
+	// Carried to its end though the caller hangs up: what it rotates must be kept.
+	g, err := refresher.Refresh(context.WithoutCancel(ctx), token)
 	if err != nil {
-		return AccessToken{}, fromProvider(err, con)
+		return AccessToken{}, errors.Join(fromProvider(err, con), c.noteRefusal(ctx, app, con, err))
 	}
 	if err := c.store(ctx, con, leaseID, g); err != nil {
 		return AccessToken{}, err
 	}
 	return AccessToken{Token: g.AccessToken, ExpiresAt: g.AccessExpiresAt}, nil
+}
+
+// noteRefusal ends a consent early where the provider's refusal is definite: its
+// word that access has ended, or two refusals of the refresh token, an hour or
+// more apart. Of a token that the application also refreshes, a refusal proves
+// nothing: it may hold a newer one.
+func (c *Connector) noteRefusal(ctx context.Context, app *consent.Application, con *consent.Consent, err error) error {
+	now := c.now()
+	var definite bool
+	switch kind := provider.KindOf(err); {
+	case con.Custody != consent.CustodyOurs || con.EndedEarly():
+		return nil
+	case kind == provider.Revoked:
+		definite = true
+	case kind == provider.ReauthRequired:
+		first := con.RefusedAt
+		if definite = con.Refused(now); !definite && !first.IsZero() {
+			return nil // known already, and too soon for a second
+		}
+	default:
+		return nil
+	}
+	var events []consent.Event
+	if definite && con.End(now, provider.KindOf(err).String()) {
+		con.Reschedule(app.Cadence, app.Policy(con.Provider), now.Add(-time.Microsecond)) // the lapse itself is due now
+		events = []consent.Event{c.event(consent.EventEndedEarly, now, map[string]any{"reason": con.EndedReason, "expected_until": rfc3339(con.ExpiresAt)})}
+	}
+	err = c.registry.SetOutlook(context.WithoutCancel(ctx), consent.Outlook{
+		ApplicationID: con.ApplicationID, ConsentID: con.ID, Cycle: con.Cycle, ExpiresAt: con.ExpiresAt, ExpirySource: con.ExpirySource,
+		EndedAt: con.EndedAt, EndedReason: con.EndedReason, RefusedAt: con.RefusedAt,
+		LapsingAt: con.LapsingAt, LapsesAt: con.LapsesAt, RenewableUntil: con.RenewableUntil, NextStageAt: con.NextStageAt, Events: events,
+	})
+	if errors.Is(err, consent.ErrOvertaken) {
+		return nil // renewed or revoked meanwhile
+	}
+	return err
 }
 
 // store makes durable what a refresh returned, before anybody gets to see it:

@@ -57,28 +57,10 @@ func (c *Connector) recover(ctx context.Context, a consent.Attempt) error {
 		return err
 	}
 	if now.After(a.ExpiresAt.Add(recoverWithin)) {
-		return c.interrupt(ctx, a)
-	}
-	p, err := c.open(ctx, &app, a.Provider)
-	if err != nil {
-		return c.release(ctx, a, err)
-	}
-	code, err := c.unseal(a.Code, a.ID)
-	if err != nil {
-		return c.release(ctx, a, err)
-	}
-	if code == "" && len(a.Grant) == 0 {
-		return c.interrupt(ctx, a)
-	}
-	kept, err := c.exchange(ctx, p, a, code)
-	if err == nil {
-		_, err = c.settle(ctx, &app, p, a, kept, c.vouchedFor(&app, a))
+		_, err = c.interrupt(ctx, a)
 		return err
 	}
-	if e, ok := errors.AsType[*provider.Error](err); ok && e.Kind == provider.ReauthRequired {
-		return c.recoverFromConsent(ctx, &app, p, a) // the code was spent before the crash
-	}
-	_, err = c.notExchanged(ctx, a, err)
+	_, err = c.carry(ctx, &app, a, comeback{vouched: c.vouchedFor(&app, a)})
 	return err
 }
 
@@ -89,52 +71,53 @@ func (c *Connector) vouchedFor(app *consent.Application, a consent.Attempt) bool
 }
 
 // recoverFromConsent asks with the consent's own token whether the lost trip
-// has renewed it: at some providers the token stays the same, and the new
-// expiry tells.
-func (c *Connector) recoverFromConsent(ctx context.Context, app *consent.Application, p provider.Provider, a consent.Attempt) error {
+// has renewed it: at some providers the token stays the same, and what they say
+// of the consent tells.
+func (c *Connector) recoverFromConsent(ctx context.Context, app *consent.Application, p provider.Provider, a consent.Attempt) (consent.Attempt, error) {
 	refresher, ok := p.(provider.Refresher)
 	if a.Kind != consent.KindReauthorize || !ok {
 		return c.interrupt(ctx, a)
 	}
 	con, err := c.registry.Consent(ctx, app.ID, a.ConsentID)
 	if err != nil {
-		return c.release(ctx, a, err)
+		return a, c.release(ctx, a, err)
 	}
 	token, err := c.unseal(con.Tokens.Refresh, con.ID)
 	if err != nil {
-		return c.release(ctx, a, err)
+		return a, c.release(ctx, a, err)
 	}
 	if con.Custody != consent.CustodyOurs || token == "" {
 		return c.interrupt(ctx, a) // never refreshed by us unasked
 	}
-	g, err := refresher.Refresh(ctx, token)
+	g, err := refresher.Refresh(context.WithoutCancel(ctx), token)
 	if err != nil {
 		if retryable(err) {
-			return c.release(ctx, a, fromProvider(err, &con))
+			return a, c.release(ctx, a, fromProvider(err, &con))
 		}
 		return c.interrupt(ctx, a)
 	}
 	if err := c.store(ctx, &con, a.ClaimID, g); err != nil {
-		return c.release(ctx, a, err)
+		return a, c.release(ctx, a, err)
 	}
 	id, err := c.identify(ctx, p, g, con.Scopes)
 	if err != nil {
 		if retryable(err) {
-			return c.release(ctx, a, fromProvider(err, &con))
+			return a, c.release(ctx, a, fromProvider(err, &con))
 		}
 		return c.interrupt(ctx, a)
 	}
-	if differs(&con, id) != "" || !id.ExpiresAt.After(con.LapsesAt) {
+	// Only the bank's own word that the person was there after the attempt
+	// began proves it. A later expiry does not: ours may have been a guess.
+	if differs(&con, id) != "" || !id.ConsentedAt.After(a.CreatedAt) {
 		return c.interrupt(ctx, a)
 	}
 	kept := keptGrant{AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, AccessExpiresAt: g.AccessExpiresAt, Scopes: g.Scopes}
-	_, err = c.renew(ctx, app, a, con, id, kept)
-	return err
+	return c.renew(ctx, app, a, con, id, kept)
 }
 
 // interrupt ends an attempt that was lost half way. A grant that it kept is
 // given back.
-func (c *Connector) interrupt(ctx context.Context, a consent.Attempt) error {
+func (c *Connector) interrupt(ctx context.Context, a consent.Attempt) (consent.Attempt, error) {
 	var kept *keptGrant
 	if len(a.Grant) > 0 {
 		k, err := c.openGrant(a)
@@ -142,8 +125,7 @@ func (c *Connector) interrupt(ctx context.Context, a consent.Attempt) error {
 			kept = &k
 		}
 	}
-	_, err := c.fail(ctx, a, consent.AttemptInterrupted, reasonLost, kept)
-	return err
+	return c.fail(ctx, a, consent.AttemptInterrupted, reasonLost, kept)
 }
 
 // endUnconfirmed gives back the first links that the application never
@@ -163,19 +145,23 @@ func (c *Connector) endUnconfirmed(ctx context.Context) error {
 			continue
 		}
 		if err == nil && a.Status == consent.AttemptPending {
-			err = c.giveUp(ctx, a)
+			err = c.giveUp(ctx, a, reasonUnconfirmed)
 		}
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }
 
-func (c *Connector) giveUp(ctx context.Context, a consent.Attempt) error {
-	kept, err := c.openGrant(a)
-	if err != nil {
-		return c.release(ctx, a, err)
+// giveUp ends a pending attempt. A grant that does not open is dropped: it must
+// not stand in the way of the others for ever.
+func (c *Connector) giveUp(ctx context.Context, a consent.Attempt, reason string) error {
+	var kept *keptGrant
+	if k, err := c.openGrant(a); err == nil {
+		kept = &k
+	} else {
+		c.log.Error("grant of an unconfirmed link does not open; it is dropped", "attempt", a.ID, "error", err)
 	}
-	_, err = c.abandon(ctx, a, reasonUnconfirmed, &kept)
+	_, err := c.abandon(ctx, a, reason, kept)
 	return err
 }
 

@@ -50,16 +50,15 @@ func (c *Connector) User(ctx context.Context, app *consent.Application, userID s
 }
 
 const (
-	maxUserID = 256
-	maxName   = 200
-	maxEmail  = 254 // RFC 5321 4.5.3.1.3
+	maxName  = 200
+	maxEmail = 254 // RFC 5321 4.5.3.1.3
 )
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
 func checkContact(userID string, in Contact) error {
 	switch {
-	case userID == "" || len(userID) > maxUserID || !plainText(userID):
+	case userID == "" || len(userID) > maxID || !plainText(userID):
 		return invalid("id", "The user id is empty, longer than 256 bytes, or holds control characters.")
 	case len(in.Name) > maxName || !plainText(in.Name):
 		return invalid("name", "name is longer than 200 bytes, or holds control characters.")

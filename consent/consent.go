@@ -160,7 +160,7 @@ func (c *Consent) Reschedule(cad Cadence, p Policy, after time.Time) {
 		return
 	}
 	if p.RenewalWindow > 0 {
-		c.RenewableUntil = c.LapsesAt.Add(p.RenewalWindow)
+		c.RenewableUntil = earlier(c.LapsesAt.Add(p.RenewalWindow), endOfTime)
 	}
 	c.LapsingAt = c.LapsesAt
 	if !c.EndedEarly() {
@@ -226,6 +226,16 @@ func SharesAccount(known, seen []string) bool {
 		}
 	}
 	return false
+}
+
+// endOfTime is the last moment that RFC 3339 can write.
+var endOfTime = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // reached reports whether a known moment is not later than now.

@@ -47,8 +47,8 @@ type Users interface {
 	User(ctx context.Context, applicationID, userID string) (User, error)
 	// EraseUser deletes the person: contact details, reconnect links, labels
 	// and account fingerprints go, and consents and attempts keep pseudonym
-	// in the place of the user id. Consents must have been revoked before;
-	// ErrBusy where one has not.
+	// in the place of the user id. Consents must have been revoked and
+	// attempts ended before; ErrBusy where one has not.
 	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
 }
 
@@ -160,11 +160,12 @@ type Claim struct {
 	ClaimID       string
 	Now           time.Time
 	Until         time.Time
-	Code          Sealed // empty leaves the stored one
+	Code          Sealed // stored where no earlier claim brought one
 }
 
 // Finish ends a claimed or started attempt without any change to its consent
-// but the event. ErrClaimLost where ClaimID is not the claim in force; an
+// but the event. ConsentID, where it is set, is what the attempt turned out to
+// be about. ErrClaimLost where ClaimID is not the claim in force; an
 // empty ClaimID ends only an attempt that nobody has claimed.
 type Finish struct {
 	ApplicationID string
@@ -173,6 +174,7 @@ type Finish struct {
 	At            time.Time
 	Status        AttemptStatus
 	Reason        string
+	ConsentID     string // empty leaves the attempt's
 	CredentialsID string
 	Event         *Event    // for the attempt's consent; nil for none
 	GiveBack      *GiveBack // queued in the same step; nil for none
@@ -243,6 +245,9 @@ type Attempts interface {
 	// ReusableAttempt finds a started attempt for the consent with this
 	// ReuseKey, made after since and not expired at now.
 	ReusableAttempt(ctx context.Context, applicationID, consentID string, reuseKey []byte, since, now time.Time) (Attempt, error)
+	// OpenAttempts returns a user's attempts that have no final outcome yet,
+	// oldest first.
+	OpenAttempts(ctx context.Context, applicationID, userID string) ([]Attempt, error)
 	// AttemptsByState returns the attempts with one of the state fingerprints,
 	// newest first, at most ten.
 	AttemptsByState(ctx context.Context, applicationID string, stateHashes [][]byte) ([]Attempt, error)

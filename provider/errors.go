@@ -95,3 +95,6 @@ func AsError(err error) *Error {
 
 // KindOf returns the kind of err; Temporary for what is no *Error.
 func KindOf(err error) Kind { return AsError(err).Kind }
+
+// IsKind reports whether err is of a kind; nil is of none.
+func IsKind(err error, k Kind) bool { return err != nil && KindOf(err) == k }

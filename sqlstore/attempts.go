@@ -28,6 +28,8 @@ var (
 			SELECT ` + typed("application_id", "consent_id") + `, seq, ` + typed("event_id", "event_type", "event_at") + `, cycle, ` + typed("event_stage", "event_data") + ` FROM bumped
 		) INSERT INTO attempts (` + columns(attemptColumns) + `) SELECT ` + typed(attemptColumns...) + ` FROM bumped`)
 
+	openAttempts = both(selectAttempt + `WHERE application_id = :app AND user_id = :user
+		AND status IN ('started', 'claimed', 'pending') ORDER BY created_at, id`)
 	reusableAttempt = both(selectAttempt + `WHERE application_id = :app AND consent_id = :consent AND reuse_key = :key
 		AND status = 'started' AND created_at > :since AND expires_at > :now ORDER BY created_at DESC, id DESC LIMIT 1`)
 	attemptsByState = both(selectAttempt + `WHERE application_id = :app AND state_hash = :hash ORDER BY created_at DESC, id DESC LIMIT :limit`)
@@ -47,10 +49,12 @@ func (s *Store) BeginAttempt(ctx context.Context, a consent.Attempt, event *cons
 		_, err := s.query().exec(ctx, insertAttempt, row)
 		return err
 	case s.dialect == migrations.Postgres:
-		return s.query().one(ctx, beginAttempt, struct {
-			attemptRow
-			line
-		}{row, lineOf(event)})
+		return again(func() error {
+			return s.query().one(ctx, beginAttempt, struct {
+				attemptRow
+				line
+			}{row, lineOf(event)})
+		})
 	default:
 		return s.atomic(ctx, func(q query) error {
 			if _, err := q.exec(ctx, insertAttempt, row); err != nil {
@@ -83,6 +87,13 @@ func (s *Store) ReusableAttempt(ctx context.Context, applicationID, consentID st
 
 // stateMatches is how many attempts one state is followed to.
 const stateMatches = 10
+
+// OpenAttempts implements consent.Attempts.
+func (s *Store) OpenAttempts(ctx context.Context, applicationID, userID string) ([]consent.Attempt, error) {
+	var rows []attemptRow
+	err := s.query().list(ctx, openAttempts, &rows, args{"app": applicationID, "user": userID})
+	return attemptsOf(rows), err
+}
 
 // AttemptsByState implements consent.Attempts.
 func (s *Store) AttemptsByState(ctx context.Context, applicationID string, stateHashes [][]byte) ([]consent.Attempt, error) {

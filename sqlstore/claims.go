@@ -76,7 +76,7 @@ var claimInOne = onPostgres(`WITH a AS MATERIALIZED (
 		WHERE application_id = :app AND id = (SELECT consent_id FROM v WHERE verdict IN ('revoked', 'overtaken'))
 			AND lease_id = (SELECT claim_id FROM v WHERE claim_id <> '')
 	), taken AS (
-		UPDATE attempts SET status = 'claimed', claim_id = :claim, claimed_until = :until, code = COALESCE(:code, code)
+		UPDATE attempts SET status = 'claimed', claim_id = :claim, claimed_until = :until, code = COALESCE(code, :code)
 		WHERE application_id = :app AND id = (SELECT id FROM v WHERE verdict = 'claimed')
 	), finished AS (
 		UPDATE attempts SET
@@ -93,8 +93,10 @@ func (s *Store) ClaimAttempt(ctx context.Context, c consent.Claim) (consent.Atte
 			attemptRow
 			Verdict verdict `db:"verdict"`
 		}
-		err := s.query().get(ctx, claimInOne, &row, args{
-			"app": c.ApplicationID, "id": c.AttemptID, "claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}, "code": code(c),
+		err := again(func() error {
+			return s.query().get(ctx, claimInOne, &row, args{
+				"app": c.ApplicationID, "id": c.AttemptID, "claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}, "code": code(c),
+			})
 		})
 		if err != nil {
 			return consent.Attempt{}, err
@@ -184,7 +186,7 @@ func settled(a consent.Attempt, v verdict, c consent.Claim) (consent.Attempt, er
 // under returns an attempt with a claim over it.
 func under(a consent.Attempt, status consent.AttemptStatus, c consent.Claim) consent.Attempt {
 	a.Status, a.ClaimID, a.ClaimedUntil = status, c.ClaimID, moment(c.Until)
-	if len(c.Code) > 0 {
+	if len(a.Code) == 0 && len(c.Code) > 0 {
 		a.Code = c.Code
 	}
 	return a
@@ -209,7 +211,7 @@ var (
 	// leaseForClaim also takes over the lease of the attempt's own stale claim.
 	leaseForClaim = both(`UPDATE consents SET lease_id = :lease, lease_until = :until
 		WHERE application_id = :app AND id = :id AND (lease_id = '' OR lease_id = :stale OR lease_until <= :now)`)
-	claimAttempt = both(`UPDATE attempts SET status = :status, claim_id = :claim, claimed_until = :until, code = COALESCE(:code, code)
+	claimAttempt = both(`UPDATE attempts SET status = :status, claim_id = :claim, claimed_until = :until, code = COALESCE(code, :code)
 		WHERE application_id = :app AND id = :id`)
 )
 

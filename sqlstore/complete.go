@@ -81,7 +81,7 @@ func (s *Store) renewInOne(ctx context.Context, r consent.Renewal) (consent.Cons
 	}{rowOf(&r.Consent), lineOf(&r.Event), r.AttemptID, r.ClaimID, r.TokenHash, stamp{r.At}}
 	arg.App = r.ApplicationID
 	var row consentRow
-	err := s.query().get(ctx, renewInOne, &row, arg)
+	err := again(func() error { return s.query().get(ctx, renewInOne, &row, arg) })
 	if errors.Is(err, consent.ErrNotFound) {
 		return consent.Consent{}, s.whyNotRenewed(ctx, r)
 	}

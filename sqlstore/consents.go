@@ -44,7 +44,7 @@ var (
 	freeLease = both(`UPDATE consents SET lease_id = '', lease_until = NULL WHERE application_id = :app AND id = :id AND lease_id = :lease`)
 
 	storeTokens = both(`UPDATE consents SET refresh_token = COALESCE(:refresh, refresh_token), access_token = :access,
-		access_expires_at = :access_expires_at, refreshed_at = :refreshed_at, custody = :custody
+		access_expires_at = :access_expires_at, refreshed_at = :refreshed_at, custody = :custody, refused_at = NULL
 		WHERE application_id = :app AND id = :id AND lease_id = :lease AND lease_id <> '' AND revoked_at IS NULL`)
 	setOutlook = both(`UPDATE consents SET expires_at = :expires_at, expiry_source = :expiry_source, ended_at = :ended_at, ended_reason = :ended_reason,
 		refused_at = :refused_at, lapsing_at = :lapsing_at, lapses_at = :lapses_at, renewable_until = :renewable_until, next_stage_at = :next_stage_at

@@ -31,6 +31,12 @@ func (s *Store) FinishAttempt(ctx context.Context, f consent.Finish) (consent.At
 			return consent.ErrClaimLost
 		}
 		a.CredentialsID = f.CredentialsID
+		if f.ConsentID != "" && f.ConsentID != a.ConsentID {
+			if err := q.freeLease(ctx, &a); err != nil {
+				return err
+			}
+			a.ConsentID = f.ConsentID
+		}
 		login := args{"app": a.ApplicationID, "consent": a.ConsentID, "provider": a.Provider, "credentials": f.CredentialsID}
 		if f.ForgetAccess {
 			var locked []string

@@ -218,15 +218,20 @@ func (q query) list(ctx context.Context, st *statement, dest, arg any) error {
 // back because of another one.
 const maxTries = 5
 
-// atomic runs f in a transaction, all or nothing.
-func (s *Store) atomic(ctx context.Context, f func(q query) error) error {
+// again runs what PostgreSQL may take back until it stands.
+func again(f func() error) error {
 	var err error
 	for range maxTries {
-		if err = s.attempt(ctx, f); !isConflict(err) {
+		if err = f(); !isConflict(err) {
 			return err
 		}
 	}
 	return err
+}
+
+// atomic runs f in a transaction, all or nothing.
+func (s *Store) atomic(ctx context.Context, f func(q query) error) error {
+	return again(func() error { return s.attempt(ctx, f) })
 }
 
 func (s *Store) attempt(ctx context.Context, f func(q query) error) error {

@@ -19,7 +19,8 @@ var (
 	standIn = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, created_at, updated_at)
 		VALUES (:app, :id, '', '', '', '', '', 0, 0) ON CONFLICT DO NOTHING`)
 
-	unrevokedOfUser  = both(`SELECT count(*) FROM consents WHERE application_id = :app AND user_id = :id AND revoked_at IS NULL`)
+	openOfUser = both(`SELECT (SELECT count(*) FROM consents WHERE application_id = :app AND user_id = :id AND revoked_at IS NULL)
+		+ (SELECT count(*) FROM attempts WHERE application_id = :app AND user_id = :id AND status IN ('started', 'claimed', 'pending'))`)
 	eraseUser        = both(`DELETE FROM users WHERE application_id = :app AND id = :id`)
 	eraseLinks       = both(`DELETE FROM reconnect_links WHERE application_id = :app AND user_id = :id`)
 	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', accounts = '' WHERE application_id = :app AND user_id = :id`)
@@ -102,7 +103,7 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 			return err
 		}
 		var live int
-		if err := q.get(ctx, unrevokedOfUser, &live, arg); err != nil {
+		if err := q.get(ctx, openOfUser, &live, arg); err != nil {
 			return err
 		}
 		if live > 0 {

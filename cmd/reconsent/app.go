@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -14,17 +16,18 @@ import (
 )
 
 func appCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{Use: "app", Short: "Create and list applications, and their API keys"}
-	cmd.AddCommand(appCreateCommand(std), appListCommand(std), appKeysCommand(std))
+	cmd := &cobra.Command{Use: "app", Short: "Create and list applications, their providers and API keys"}
+	cmd.AddCommand(appCreateCommand(std), appListCommand(std), appProviderCommand(std), appKeysCommand(std))
 	return cmd
 }
 
 // appOptions are the flags of app create.
 type appOptions struct {
-	name, provider, clientID, clientSecret, environment string
-	redirectURIs, returnTos, cadence                    []string
-	validity, window                                    time.Duration
-	direct, noConfirm                                   bool
+	name                             string
+	redirectURIs, returnTos, cadence []string
+	validity, window                 time.Duration
+	noConfirm                        bool
+	provider                         providerOptions
 }
 
 func appCreateCommand(std stdio) *cobra.Command {
@@ -33,18 +36,9 @@ func appCreateCommand(std stdio) *cobra.Command {
 		Use: "create SHORT-NAME", Short: "Create an application and print its API key, once", Args: cobra.ExactArgs(1),
 		Long: "Creates an application and prints its API key, once. With --provider its settings there are stored too, sealed. " +
 			"What the provider itself says of a consent's expiry always wins over --validity.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := loadConfig(cmd)
-			if err != nil {
-				return err
-			}
-			sys, err := open(cmd.Context(), c, time.Now, c.logger(std), false)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = sys.store.Close() }()
+		RunE: onSystem(std, func(cmd *cobra.Command, args []string, sys *system) error {
 			return createApp(cmd, std, sys, args[0], o)
-		},
+		}),
 	}
 	addSettings(cmd, "database-url", "keys", "base-url")
 	f := cmd.Flags()
@@ -53,40 +47,35 @@ func appCreateCommand(std stdio) *cobra.Command {
 	f.StringArrayVar(&o.returnTos, "return-to", nil, "allowed return_to; may be repeated")
 	f.StringSliceVar(&o.cadence, "cadence", nil, "stages, for instance before_30d,before_7d,lapse (default: the usual ones)")
 	f.BoolVar(&o.noConfirm, "no-confirm-links", false, "let hosted first links count without a confirmation by the application; a link sent to somebody else then brings their accounts")
-	f.StringVar(&o.provider, "provider", "", "provider to configure, for instance truelayer")
-	f.StringVar(&o.clientID, "client-id", "", "client id at the provider")
-	f.StringVar(&o.clientSecret, "client-secret", "", "client secret at the provider")
-	f.StringVar(&o.environment, "environment", "live", "live or sandbox, at the provider")
-	f.BoolVar(&o.direct, "direct-links", false, "use direct bank links for first links, where the provider allows it")
+	f.StringVar(&o.provider.name, "provider", "", "provider to configure, for instance truelayer; 'app provider' does it later")
 	f.DurationVar(&o.validity, "validity", 90*24*time.Hour, "how long a consent lives where the provider does not say")
 	f.DurationVar(&o.window, "renewal-window", 90*24*time.Hour, "how long after its lapse a consent can be renewed")
+	o.provider.flags(cmd)
 	return cmd
 }
 
+// createApp checks everything before it stores anything.
 func createApp(cmd *cobra.Command, std stdio, sys *system, slug string, o appOptions) error {
 	cadence, err := consent.ParseCadence(o.cadence)
 	if err != nil {
 		return usagef("--cadence: %w", err)
 	}
 	app := consent.Application{
-		Slug: slug, Name: o.name, RedirectURIs: o.redirectURIs, ReturnTos: o.returnTos, Cadence: cadence, ConfirmLinks: !o.noConfirm,
+		Slug: slug, Name: cmp.Or(o.name, slug), RedirectURIs: o.redirectURIs, ReturnTos: o.returnTos, Cadence: cadence, ConfirmLinks: !o.noConfirm,
 	}
-	if app.Name == "" {
-		app.Name = slug
-	}
-	if o.provider != "" {
-		app.Policies = map[string]consent.Policy{o.provider: {Validity: o.validity, RenewalWindow: o.window, RenewBy: consent.RenewByReauth}}
+	if o.provider.name != "" {
+		if err := sys.connector.CheckSettings(o.provider.name, o.provider.config()); err != nil {
+			return oneLine(err)
+		}
+		app.Policies = map[string]consent.Policy{o.provider.name: {Validity: o.validity, RenewalWindow: o.window, RenewBy: consent.RenewByReauth}}
 	}
 	ctx := cmd.Context()
 	if app, err = sys.connector.CreateApplication(ctx, app); err != nil {
-		return usageError{fmt.Errorf("%s", strings.ReplaceAll(err.Error(), "\n", "; "))}
+		return oneLine(err)
 	}
-	if o.provider != "" {
-		err := sys.connector.SetProvider(ctx, &app, o.provider, provider.Config{
-			ClientID: o.clientID, ClientSecret: o.clientSecret, Environment: o.environment, DirectLinks: o.direct,
-		})
-		if err != nil {
-			return usageError{err}
+	if o.provider.name != "" {
+		if err := sys.connector.SetProvider(ctx, &app, o.provider.name, o.provider.config()); err != nil {
+			return err
 		}
 	}
 	key, _, err := sys.connector.NewAPIKey(ctx, &app, "first")
@@ -96,19 +85,51 @@ func createApp(cmd *cobra.Command, std stdio, sys *system, slug string, o appOpt
 	return json.NewEncoder(std.out).Encode(map[string]string{"application_id": app.ID, "short_name": app.Slug, "api_key": key})
 }
 
+// oneLine makes a fault of usage of one that may have several lines.
+func oneLine(err error) error {
+	return usageError{errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))}
+}
+
+// providerOptions are an application's settings at one provider, as flags.
+type providerOptions struct {
+	name, clientID, clientSecret, environment string
+	direct                                    bool
+}
+
+func (o *providerOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.clientID, "client-id", "", "client id at the provider")
+	f.StringVar(&o.clientSecret, "client-secret", "", "client secret at the provider")
+	f.StringVar(&o.environment, "environment", "live", "live or sandbox, at the provider")
+	f.BoolVar(&o.direct, "direct-links", false, "use direct bank links for first links, where the provider allows it")
+}
+
+func (o *providerOptions) config() provider.Config {
+	return provider.Config{ClientID: o.clientID, ClientSecret: o.clientSecret, Environment: o.environment, DirectLinks: o.direct}
+}
+
+func appProviderCommand(std stdio) *cobra.Command {
+	var o providerOptions
+	cmd := &cobra.Command{
+		Use: "provider NAME", Short: "Set an application's settings at a provider, for instance truelayer", Args: cobra.ExactArgs(1),
+		Long: "Stores an application's settings at a provider, sealed, in the place of those it had. Every replica takes them up at once.",
+		RunE: onApplication(std, func(cmd *cobra.Command, args []string, sys *system, app *consent.Application) error {
+			if err := sys.connector.SetProvider(cmd.Context(), app, args[0], o.config()); err != nil {
+				return oneLine(err)
+			}
+			_, err := fmt.Fprintf(std.out, "%s: settings at %s stored\n", app.Slug, args[0])
+			return err
+		}),
+	}
+	addApplication(cmd)
+	o.flags(cmd)
+	return cmd
+}
+
 func appListCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List applications",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(cmd)
-			if err != nil {
-				return err
-			}
-			sys, err := open(cmd.Context(), c, time.Now, c.logger(std), false)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = sys.store.Close() }()
+		RunE: onSystem(std, func(cmd *cobra.Command, _ []string, sys *system) error {
 			apps, err := sys.store.ListApplications(cmd.Context())
 			if err != nil {
 				return err
@@ -119,7 +140,7 @@ func appListCommand(std stdio) *cobra.Command {
 				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", a.Slug, a.ID, a.Name, strings.Join(a.ProviderNames, ","), a.CreatedAt.Format(time.RFC3339))
 			}
 			return w.Flush()
-		},
+		}),
 	}
 	addSettings(cmd, "database-url", "keys")
 	return cmd

@@ -183,6 +183,14 @@ func TestEveryApplicationFaultAtOnce(t *testing.T) {
 		assert.Contains(t, r.err, want)
 	}
 	assert.Equal(t, 1, strings.Count(r.err, "\n"))
+	r = reconsent(t, in.with("app", "create", "half", "--provider", "truelayer")...)
+	assert.Equal(t, exitUsage, r.code)
+	assert.Equal(t, 1, strings.Count(r.err, "\n"), r.err)
+	assert.NotContains(t, succeeds(t, in.with("app", "list")...), "half", "all or nothing")
+	succeeds(t, in.with("app", "create", "half")...)
+	assert.Contains(t, succeeds(t, in.with("app", "provider", "truelayer", "--app", "half", "--client-id", "a", "--client-secret", "b")...), "stored")
+	r = reconsent(t, in.with("app", "provider", "nobody", "--app", "half")...)
+	assert.Equal(t, exitUsage, r.code)
 	r = reconsent(t, in.with("app", "create", "acme")...)
 	assert.Equal(t, exitUsage, r.code, "a short name that is taken")
 }

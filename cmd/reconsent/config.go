@@ -70,7 +70,7 @@ func loadConfig(cmd *cobra.Command) (config, error) {
 	}
 	var faults []error
 	for _, key := range k.Keys() {
-		if !slices.ContainsFunc(settings, func(s setting) bool { return s.name == key }) {
+		if !slices.ContainsFunc(settings, func(s setting) bool { return key == s.name || key == s.name+"-file" }) {
 			faults = append(faults, fmt.Errorf("%s: no such setting", key))
 		}
 	}

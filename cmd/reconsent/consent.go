@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -21,27 +22,34 @@ func consentCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
-// onApplication runs f on the application that --app names.
-func onApplication(std stdio, f func(cmd *cobra.Command, args []string, sys *system, app *consent.Application) error) func(*cobra.Command, []string) error {
+// onSystem runs f on the configured registry.
+func onSystem(std stdio, f func(cmd *cobra.Command, args []string, sys *system) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := loadConfig(cmd)
 		if err != nil {
 			return err
 		}
-		slug, _ := cmd.Flags().GetString("app")
-		if slug == "" {
-			return usagef("--app is missing: say which application, by its short name")
-		}
 		sys, err := open(cmd.Context(), c, time.Now, c.logger(std), false)
 		if err != nil {
 			return err
 		}
-		app, err := sys.applicationNamed(cmd.Context(), slug)
-		if err == nil {
-			err = f(cmd, args, sys, &app)
-		}
-		return errors.Join(err, sys.store.Close())
+		return errors.Join(f(cmd, args, sys), sys.store.Close())
 	}
+}
+
+// onApplication runs f on the application that --app names.
+func onApplication(std stdio, f func(cmd *cobra.Command, args []string, sys *system, app *consent.Application) error) func(*cobra.Command, []string) error {
+	return onSystem(std, func(cmd *cobra.Command, args []string, sys *system) error {
+		slug, _ := cmd.Flags().GetString("app")
+		if slug == "" {
+			return usagef("--app is missing: say which application, by its short name")
+		}
+		app, err := sys.applicationNamed(cmd.Context(), slug)
+		if err != nil {
+			return err
+		}
+		return f(cmd, args, sys, &app)
+	})
 }
 
 func addApplication(cmd *cobra.Command) {
@@ -84,6 +92,9 @@ func listCommand(std stdio) *cobra.Command {
 		RunE: onApplication(std, func(cmd *cobra.Command, _ []string, sys *system, app *consent.Application) error {
 			if limit < 1 {
 				return usagef("--limit: want at least 1")
+			}
+			if status != "" && !slices.Contains(consent.Statuses(), consent.Status(status)) {
+				return usagef("--status: want pending, active, lapsing, lapsed, unrenewable or revoked")
 			}
 			found, err := sys.connector.Consents(cmd.Context(), app, consent.ListFilter{Status: consent.Status(status), UserID: user, Limit: limit})
 			if err != nil {

@@ -77,7 +77,7 @@ func TestImportNamesWhatIsWrongWithARow(t *testing.T) {
 		{"expires_at", "2026-06-30", "not later than consented_at"},
 		{"expires_at", "99999-01-01", "no RFC 3339 time"},
 		{"custody", "mine", `neither "ours" nor "backend"`},
-		{"user_id", strings.Repeat("x", 5000), "longer than 4096 bytes"},
+		{"user_id", strings.Repeat("x", 5000), "longer than 256 bytes"},
 		{"user_id", "a\x00b", "not valid UTF-8 text"},
 		{"user_id", "a\xffb", "not valid UTF-8 text"},
 	} {

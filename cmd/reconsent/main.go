@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // people's time zones, on machines that have none
 )
 
 // version is set at build time by -ldflags "-X main.version=...".

@@ -162,6 +162,7 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_state ON attempts (application_id, state_hash) WHERE state_hash IS NOT NULL;
 CREATE INDEX attempts_reuse ON attempts (application_id, consent_id, reuse_key) WHERE status = 'started';
+CREATE INDEX attempts_open ON attempts (application_id, user_id) WHERE status IN ('started', 'claimed', 'pending');
 CREATE INDEX attempts_stale ON attempts (claimed_until) WHERE status = 'claimed';
 CREATE INDEX attempts_unconfirmed ON attempts (confirm_by) WHERE status = 'pending';
 
