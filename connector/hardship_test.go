@@ -29,7 +29,7 @@ type wire func(r *http.Request) (*http.Response, error)
 func (f wire) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func through(f wire) option {
-	return withProvider("truelayer", func(cfg provider.Config, d provider.Deps) (provider.Provider, error) {
+	return withProvider(func(cfg provider.Config, d provider.Deps) (provider.Provider, error) {
 		d.HTTP = &http.Client{Transport: f}
 		return truelayer.Open(cfg, d)
 	})

@@ -139,12 +139,12 @@ func TestLaw2WhereNobodySaysNothingIsInvented(t *testing.T) {
 		p, err := truelayer.Open(cfg, deps)
 		return silentOnExpiry{p.(*truelayer.Client)}, err
 	}
-	w := newWorld(t, withProvider("truelayer", silent))
+	w := newWorld(t, withProvider(silent))
 	john := w.linked("u1", bankbrowser.John())
 	assert.Equal(t, consent.FromPolicy, john.ExpirySource)
 	assert.Equal(t, john.ConsentedAt.Add(90*day), john.ExpiresAt)
 
-	w = newWorld(t, withProvider("truelayer", silent), func(s *setup) { s.policy = consent.Policy{} })
+	w = newWorld(t, withProvider(silent), func(s *setup) { s.policy = consent.Policy{} })
 	john = w.linked("u1", bankbrowser.John())
 	assert.Equal(t, consent.FromNobody, john.ExpirySource)
 	assert.True(t, john.ExpiresAt.IsZero())

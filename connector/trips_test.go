@@ -230,7 +230,7 @@ func (p inputTaker) ReauthURL(ctx context.Context, req provider.ReauthRequest) (
 
 func TestInputsArePassedOnToAProviderThatTakesThem(t *testing.T) {
 	var took map[string]string
-	w := newWorld(t, withProvider("truelayer", func(cfg provider.Config, deps provider.Deps) (provider.Provider, error) {
+	w := newWorld(t, withProvider(func(cfg provider.Config, deps provider.Deps) (provider.Provider, error) {
 		p, err := truelayer.Open(cfg, deps)
 		return inputTaker{p.(*truelayer.Client), &took}, err
 	}))

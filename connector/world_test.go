@@ -73,8 +73,8 @@ type setup struct {
 
 func confirming(s *setup) { s.confirm = true }
 
-func withProvider(name string, open provider.Opener) option {
-	return func(s *setup) { s.catalog[name] = open }
+func withProvider(open provider.Opener) option {
+	return func(s *setup) { s.catalog["truelayer"] = open }
 }
 
 func newWorld(t *testing.T, opts ...option) *world {
