@@ -50,9 +50,11 @@ var inputTable = []struct {
 func (c *Client) Inputs(providerID string) []provider.Input {
 	plain := strings.ReplaceAll(strings.ToLower(providerID), "-", "")
 	for _, row := range inputTable {
-		if providerID == row.exact || (len(row.parts) > 0 && !slices.ContainsFunc(row.parts, func(part string) bool { return !strings.Contains(plain, part) })) {
-			return slices.Clone(row.inputs)
+		lacks := func(part string) bool { return !strings.Contains(plain, part) }
+		if row.parts == nil && providerID != row.exact || slices.ContainsFunc(row.parts, lacks) {
+			continue
 		}
+		return slices.Clone(row.inputs)
 	}
 	return nil
 }
