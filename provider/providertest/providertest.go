@@ -60,21 +60,21 @@ const (
 	plain = "state-1"
 )
 
-// secretVerifier is a PKCE verifier, and challenge what a link carries of it.
-const secretVerifier = "a-verifier-of-at-least-forty-three-characters-long"
+// pkceVerifier is a PKCE verifier, and challenge what a link carries of it.
+const pkceVerifier = "a-verifier-of-at-least-forty-three-characters-long"
 
 func challenge() string {
-	sum := sha256.Sum256([]byte(secretVerifier))
+	sum := sha256.Sum256([]byte(pkceVerifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func (b Bank) link(t *testing.T, person, state string) (provider.ExchangeRequest, url.Values) {
+func (b Bank) link(t *testing.T, state string) (provider.ExchangeRequest, url.Values) {
 	t.Helper()
 	uri, err := b.Provider.AuthURL(t.Context(), provider.LinkRequest{
 		ProviderID: b.ProviderID, RedirectURI: b.RedirectURI, State: state, CodeChallenge: challenge(),
 	})
 	require.NoError(t, err)
-	return b.comeBack(t, uri, person)
+	return b.comeBack(t, uri, ada)
 }
 
 func (b Bank) renew(t *testing.T, token, person, state string) (provider.ExchangeRequest, url.Values) {
@@ -90,7 +90,7 @@ func (b Bank) comeBack(t *testing.T, uri, person string) (provider.ExchangeReque
 	t.Helper()
 	back := b.Visit(t, uri, person)
 	require.NotEmpty(t, back.Get("code"), "%v", back)
-	return provider.ExchangeRequest{Code: back.Get("code"), RedirectURI: b.RedirectURI, Verifier: secretVerifier}, back
+	return provider.ExchangeRequest{Code: back.Get("code"), RedirectURI: b.RedirectURI, Verifier: pkceVerifier}, back
 }
 
 func (b Bank) grant(t *testing.T, req provider.ExchangeRequest) provider.Grant {
@@ -102,10 +102,10 @@ func (b Bank) grant(t *testing.T, req provider.ExchangeRequest) provider.Grant {
 	return g
 }
 
-// linked is a grant of a first link.
-func (b Bank) linked(t *testing.T, person string) provider.Grant {
+// linked is a grant of ada's first link.
+func (b Bank) linked(t *testing.T) provider.Grant {
 	t.Helper()
-	req, _ := b.link(t, person, plain)
+	req, _ := b.link(t, plain)
 	g := b.grant(t, req)
 	require.NotEmpty(t, g.RefreshToken, "without one nothing can be renewed")
 	return g
@@ -149,7 +149,7 @@ func refused(t *testing.T, err error, want provider.Kind, secrets ...string) {
 }
 
 func firstLink(t *testing.T, b Bank) {
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	ins := b.inspect(t, g)
 	if !ins.ExpiresAt.IsZero() {
 		assert.True(t, ins.ExpiresAt.After(ins.ConsentedAt))
@@ -158,24 +158,24 @@ func firstLink(t *testing.T, b Bank) {
 
 func states(t *testing.T, b Bank) {
 	for _, state := range []string{plain, "é &=+%2F/?#\"<>", "a b\u2028🏦", `\u0000\\"`} {
-		_, back := b.link(t, ada, state)
+		_, back := b.link(t, state)
 		assert.Equal(t, state, back.Get("state"))
 	}
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	const odd = "é &=+%2F🏦"
 	_, back := b.renew(t, g.RefreshToken, ada, odd)
 	assert.Equal(t, odd, back.Get("state"))
 }
 
 func singleUse(t *testing.T, b Bank) {
-	req, _ := b.link(t, ada, plain)
+	req, _ := b.link(t, plain)
 	b.grant(t, req)
 	_, err := b.Provider.Exchange(t.Context(), req)
 	refused(t, err, provider.ReauthRequired, req.Code)
 }
 
 func verifier(t *testing.T, b Bank) {
-	req, _ := b.link(t, ada, plain)
+	req, _ := b.link(t, plain)
 	req.Verifier = "another-verifier-of-at-least-forty-three-characters"
 	_, err := b.Provider.Exchange(t.Context(), req)
 	refused(t, err, provider.ReauthRequired, req.Code, req.Verifier)
@@ -202,7 +202,7 @@ func (b Bank) accounts(t *testing.T, g provider.Grant) []provider.Account {
 }
 
 func renewal(t *testing.T, b Bank) {
-	first := b.linked(t, ada)
+	first := b.linked(t)
 	before, accounts := b.inspect(t, first), b.accounts(t, first)
 	req, _ := b.renew(t, first.RefreshToken, ada, plain)
 	second := b.grant(t, req)
@@ -217,7 +217,7 @@ func renewal(t *testing.T, b Bank) {
 }
 
 func otherLogin(t *testing.T, b Bank) {
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	req, _ := b.renew(t, g.RefreshToken, grace, plain)
 	assert.NotEqual(t, b.inspect(t, g).CredentialsID, b.inspect(t, b.grant(t, req)).CredentialsID)
 }
@@ -228,7 +228,7 @@ func unknownToken(t *testing.T, b Bank) {
 }
 
 func otherRedirect(t *testing.T, b Bank) {
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	_, err := b.Provider.ReauthURL(t.Context(), provider.ReauthRequest{ProviderID: b.ProviderID, RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI + "/other"})
 	refused(t, err, provider.KindOf(err), g.RefreshToken)
 	assert.NotEqual(t, provider.Revoked, provider.KindOf(err), "nothing was said of the consent")
@@ -239,7 +239,7 @@ func refresh(t *testing.T, b Bank) {
 	if !ok {
 		return
 	}
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	before := b.inspect(t, g)
 	fresh, err := p.Refresh(t.Context(), g.RefreshToken)
 	require.NoError(t, err)
@@ -273,7 +273,7 @@ func revoke(t *testing.T, b Bank) {
 	if !ok {
 		return
 	}
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	require.NoError(t, p.Revoke(t.Context(), g.AccessToken))
 	require.NoError(t, p.Revoke(t.Context(), g.AccessToken), "what is gone is given back")
 	if r, ok := able[provider.Refresher](t, b); ok {
@@ -289,7 +289,7 @@ func extend(t *testing.T, b Bank) {
 	if !ok {
 		return
 	}
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	before := b.inspect(t, g)
 	ext, err := p.Extend(t.Context(), provider.ExtendRequest{
 		RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI, State: plain, User: provider.Person{ID: "u1", Name: "Ada Lovelace", Email: "ada@example.org"},
@@ -324,7 +324,7 @@ func inputs(t *testing.T, b Bank) {
 }
 
 func cancelled(t *testing.T, b Bank) {
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := b.Provider.ReauthURL(ctx, provider.ReauthRequest{ProviderID: b.ProviderID, RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI})
@@ -342,7 +342,7 @@ func cancelled(t *testing.T, b Bank) {
 }
 
 func redacted(t *testing.T, b Bank) {
-	g := b.linked(t, ada)
+	g := b.linked(t)
 	for _, text := range []string{fmt.Sprintf("%v", g), fmt.Sprintf("%+v", g), fmt.Sprintf("%#v", g), g.LogValue().String()} {
 		assert.NotContains(t, text, g.AccessToken)
 		assert.NotContains(t, text, g.RefreshToken)
