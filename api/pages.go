@@ -51,7 +51,7 @@ type page struct {
 	Style       template.CSS
 
 	// of the reconnect page
-	Bank, Account, Until, UntilLabel, Action, Proceed string
+	Bank, BankName, Account, Until, UntilLabel, Action, Proceed string
 
 	// of the documentation page
 	Calls []operationLine
@@ -224,8 +224,8 @@ func outcomePage(out connector.Outcome) (int, page) {
 		}}
 	case consent.AttemptMismatched:
 		p := page{Title: "That was another bank login", Lines: []string{
-			"To keep the right account connected, please sign in with the login that you used the first time.",
-			"Nothing has changed, and we have given the other access back.",
+			"To keep the right account connected, please sign in with the login that you used the first time: start again from the app or the mail that brought you here.",
+			"Nothing has changed, and we do not keep the other access.",
 		}}
 		if out.Consent != nil && out.Consent.AccountLabel != "" {
 			p.Lines = append([]string{"We expected the login of " + out.Consent.AccountLabel + "."}, p.Lines...)
@@ -288,7 +288,7 @@ func (s *Server) showLink(c *gin.Context, v connector.LinkView) {
 	if bank == "" {
 		bank = "your bank"
 	}
-	p := page{Application: v.Application.Name, Bank: bank, Account: v.Consent.AccountLabel}
+	p := page{Application: v.Application.Name, Bank: bank, BankName: v.Consent.BankName, Account: v.Consent.AccountLabel}
 	switch v.State {
 	case connector.LinkRenewed:
 		p.Title = "Already connected"

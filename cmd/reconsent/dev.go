@@ -123,7 +123,7 @@ func (d *development) open(ctx context.Context, o devOptions, c config) error {
 // openBank serves the bank. It comes first: the demo is made at it.
 func (d *development) openBank(ctx context.Context, o devOptions, l net.Listener) (err error) {
 	d.bank, err = sandbox.New(ctx, sandbox.Options{
-		ClientID: d.memo.SandboxClientID, ClientSecret: d.memo.SandboxClientSecret, Path: filepath.Join(o.dataDir, "sandbox.db"),
+		ClientID: d.memo.SandboxClientID, ClientSecret: d.memo.SandboxClientSecret, ClientName: demoName, Path: filepath.Join(o.dataDir, "sandbox.db"),
 		Log: d.log, OnMove: d.moved,
 	})
 	if err == nil {
@@ -196,7 +196,10 @@ Stop with Ctrl-C; everything is kept.
 	return err
 }
 
-const demoSlug = "demo"
+const (
+	demoSlug = "demo"
+	demoName = "Demo Budget"
+)
 
 // demoPolicy are TrueLayer's figures for UK banks (providers.md 1.4, 1.6).
 var demoPolicy = consent.Policy{Validity: 90 * 24 * time.Hour, RenewalWindow: 90 * 24 * time.Hour, RenewBy: consent.RenewByReauth}
@@ -210,7 +213,7 @@ func (d *development) demo(ctx context.Context) (consent.Application, error) {
 	if fresh {
 		loopback := []string{"http://127.0.0.1:*", "http://localhost:*"}
 		app, err = conn.CreateApplication(ctx, consent.Application{
-			Slug: demoSlug, Name: "Demo Budget", RedirectURIs: loopback, ReturnTos: loopback,
+			Slug: demoSlug, Name: demoName, RedirectURIs: loopback, ReturnTos: loopback,
 			Policies: map[string]consent.Policy{"sandbox": demoPolicy, "truelayer": demoPolicy},
 		})
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -215,4 +217,46 @@ func returned(t *testing.T, v bankbrowser.Visit) url.Values {
 	require.NoError(t, err, "status %d", resp.StatusCode)
 	require.Equal(t, "localhost:1", to.Host)
 	return to.Query()
+}
+
+// BenchmarkDev measures what a newcomer waits for, and what an idle dev takes.
+// It starts the program itself; the figures stand in docs/performance.md.
+func BenchmarkDev(b *testing.B) {
+	bin := filepath.Join(b.TempDir(), "reconsent")
+	out, err := exec.CommandContext(b.Context(), "go", "build", "-o", bin, ".").CombinedOutput()
+	require.NoError(b, err, "%s", out)
+	var resident int
+	for b.Loop() {
+		cmd := exec.CommandContext(b.Context(), bin, "dev", "--json", "--addr", "127.0.0.1:0", "--sandbox-addr", "127.0.0.1:0", "--data-dir", b.TempDir())
+		stdout, err := cmd.StdoutPipe()
+		require.NoError(b, err)
+		require.NoError(b, cmd.Start())
+		_, err = bufio.NewReader(stdout).ReadString('\n') // ready
+		require.NoError(b, err)
+		b.StopTimer()
+		resident = max(resident, residentKB(b, cmd.Process.Pid))
+		require.NoError(b, cmd.Process.Signal(os.Interrupt))
+		require.NoError(b, cmd.Wait())
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/start")
+	b.ReportMetric(float64(resident)/1024, "MiB-idle")
+}
+
+// residentKB reads a process's resident memory, where the system tells it.
+func residentKB(b *testing.B, pid int) int {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Logf("resident memory is not known here: %v", err)
+		return 0
+	}
+	var kb int
+	for line := range strings.SplitSeq(string(status), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			_, err := fmt.Sscanf(rest, "%d", &kb)
+			require.NoError(b, err)
+		}
+	}
+	return kb
 }
