@@ -31,6 +31,9 @@ const (
 	Unsupported
 )
 
+// None is the kind of no error. It is not of the set, and no Error has it.
+const None Kind = -1
+
 var kindNames = [...]string{
 	Temporary:      "temporary",
 	ReauthRequired: "reauth_required",
@@ -44,6 +47,9 @@ var kindNames = [...]string{
 
 // String returns the stable name of the kind, as metrics and logs carry it.
 func (k Kind) String() string {
+	if k == None {
+		return "none"
+	}
 	if k < 0 || int(k) >= len(kindNames) {
 		return fmt.Sprintf("kind(%d)", int(k))
 	}
@@ -87,14 +93,26 @@ func AsError(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case ok && e != nil:
 		return e
+	case ok:
+		err = errNilError // its own text cannot be had
 	}
 	return &Error{Kind: Temporary, Op: "call", Err: err}
 }
 
-// KindOf returns the kind of err; Temporary for what is no *Error.
-func KindOf(err error) Kind { return AsError(err).Kind }
+var errNilError = errors.New("an adapter returned a nil *provider.Error as an error")
+
+// KindOf returns the kind of err; Temporary for what is no *Error, and None for
+// nil.
+func KindOf(err error) Kind {
+	if err == nil {
+		return None
+	}
+	return AsError(err).Kind
+}
 
 // IsKind reports whether err is of a kind; nil is of none.
 func IsKind(err error, k Kind) bool { return err != nil && KindOf(err) == k }

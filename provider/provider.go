@@ -101,17 +101,6 @@ type Grant struct {
 	Scopes          []string  // empty: the provider did not say
 }
 
-const redacted = "grant [redacted]"
-
-// String implements fmt.Stringer.
-func (Grant) String() string { return redacted }
-
-// GoString implements fmt.GoStringer, for %#v.
-func (Grant) GoString() string { return redacted }
-
-// LogValue implements slog.LogValuer.
-func (Grant) LogValue() slog.Value { return slog.StringValue(redacted) }
-
 // Inspection is the provider's own word on a consent. Zero values mean that
 // the provider did not say.
 type Inspection struct {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
@@ -96,6 +98,14 @@ type importer struct {
 	rows, added, known, bad int
 	lines                   []int
 	batch                   []connector.NewConsent
+	faults                  []fault // of this batch, not printed yet
+	bar                     *progressbar.ProgressBar
+}
+
+// fault is what is wrong with a row.
+type fault struct {
+	line int
+	err  error
 }
 
 func (im *importer) file(ctx context.Context, name string, format consentfile.Format) error {
@@ -104,9 +114,9 @@ func (im *importer) file(ctx context.Context, name string, format consentfile.Fo
 		return err
 	}
 	defer done()
-	bar := im.progress(size)
-	defer func() { _ = bar.Close() }()
-	rows, fatal := consentfile.Read(io.TeeReader(in, bar), format)
+	im.bar = im.progress(size)
+	defer func() { _ = im.bar.Close() }()
+	rows, fatal := consentfile.Read(io.TeeReader(in, im.bar), format)
 	for row := range rows {
 		im.rows++
 		if err := im.take(ctx, row); err != nil {
@@ -124,24 +134,21 @@ func (im *importer) take(ctx context.Context, row consentfile.Row) error {
 	if row.Err == nil && im.dry {
 		row.Err = im.sys.connector.CheckRegistration(im.app, row.Consent)
 	}
-	if row.Err != nil {
-		im.complain(row.Line, row.Err)
+	switch {
+	case row.Err != nil:
+		im.faults = append(im.faults, fault{row.Line, row.Err})
+	case !im.dry:
+		im.lines = append(im.lines, row.Line)
+		im.batch = append(im.batch, row.Consent)
 	}
-	if row.Err != nil || im.dry {
-		return nil //nolint:nilerr // a bad row is named, and the good ones go on
-	}
-	im.lines = append(im.lines, row.Line)
-	im.batch = append(im.batch, row.Consent)
-	if len(im.batch) < importBatch {
+	if len(im.batch)+len(im.faults) < importBatch {
 		return nil
 	}
 	return im.flush(ctx)
 }
 
+// flush stores a batch, and names its bad rows in the file's order.
 func (im *importer) flush(ctx context.Context) error {
-	if len(im.batch) == 0 {
-		return nil
-	}
 	results, err := im.sys.connector.RegisterAll(ctx, im.app, im.batch, im.o.announce)
 	if err != nil {
 		return err
@@ -149,14 +156,21 @@ func (im *importer) flush(ctx context.Context) error {
 	for i, r := range results {
 		switch {
 		case r.Err != nil:
-			im.complain(im.lines[i], r.Err)
+			im.faults = append(im.faults, fault{im.lines[i], r.Err})
 		case r.Added:
 			im.added++
 		default:
 			im.known++
 		}
 	}
-	im.lines, im.batch = im.lines[:0], im.batch[:0]
+	slices.SortFunc(im.faults, func(a, b fault) int { return cmp.Compare(a.line, b.line) })
+	if len(im.faults) > 0 {
+		_ = im.bar.Clear() // not into the middle of it
+	}
+	for _, f := range im.faults {
+		im.complain(f.line, f.err)
+	}
+	im.lines, im.batch, im.faults = im.lines[:0], im.batch[:0], im.faults[:0]
 	return nil
 }
 
