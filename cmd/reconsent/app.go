@@ -93,6 +93,7 @@ func oneLine(err error) error {
 // providerOptions are an application's settings at one provider, as flags.
 type providerOptions struct {
 	name, clientID, clientSecret, environment string
+	authURL, dataURL                          string
 	direct                                    bool
 }
 
@@ -101,11 +102,13 @@ func (o *providerOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.clientID, "client-id", "", "client id at the provider")
 	f.StringVar(&o.clientSecret, "client-secret", "", "client secret at the provider")
 	f.StringVar(&o.environment, "environment", "live", "live or sandbox, at the provider")
+	f.StringVar(&o.authURL, "auth-url", "", "address of a simulator in the place of the provider's own, for instance of 'reconsent sandbox'")
+	f.StringVar(&o.dataURL, "data-url", "", "the same for data calls (default: below --auth-url)")
 	f.BoolVar(&o.direct, "direct-links", false, "use direct bank links for first links, where the provider allows it")
 }
 
 func (o *providerOptions) config() provider.Config {
-	return provider.Config{ClientID: o.clientID, ClientSecret: o.clientSecret, Environment: o.environment, DirectLinks: o.direct}
+	return provider.Config{ClientID: o.clientID, ClientSecret: o.clientSecret, Environment: o.environment, AuthURL: o.authURL, DataURL: o.dataURL, DirectLinks: o.direct}
 }
 
 func appProviderCommand(std stdio) *cobra.Command {

@@ -20,7 +20,16 @@ import (
 	"github.com/reconsent/reconsent/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+// actAsCommand makes the test binary the program itself, for tests that have
+// to kill it.
+const actAsCommand = "RECONSENT_TEST_ACT_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(actAsCommand) != "" {
+		main()
+	}
+	os.Exit(pgtest.Main(m))
+}
 
 // result is what somebody at a terminal sees of a command.
 type result struct {
