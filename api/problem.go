@@ -62,7 +62,6 @@ var answers = map[consent.Code]struct {
 	consent.CodeCodeRefused:          {http.StatusBadRequest, "Code refused"},
 	consent.CodeResultInvalid:        {http.StatusForbidden, "Result not valid"},
 	consent.CodeLinkUnknown:          {http.StatusNotFound, "Link unknown"},
-	consent.CodeLinkExpired:          {http.StatusGone, "Link expired"},
 	consent.CodeProviderUnavailable:  {http.StatusServiceUnavailable, "Provider unavailable"},
 	consent.CodeProviderMisconfig:    {http.StatusUnprocessableEntity, "Provider settings refused"},
 	consent.CodeProviderUnsupported:  {http.StatusUnprocessableEntity, "Not supported by the provider"},

@@ -87,7 +87,7 @@ func (c *Connector) attemptByState(ctx context.Context, app *consent.Application
 	if err != nil {
 		return consent.Attempt{}, err
 	}
-	found, err := c.registry.AttemptsByState(ctx, app.ID, [][]byte{hash})
+	found, err := c.registry.AttemptsByState(ctx, app.ID, hash)
 	if err != nil {
 		return consent.Attempt{}, err
 	}

@@ -84,7 +84,7 @@ func (c *Connector) OpenReconnectLink(ctx context.Context, token string) (LinkVi
 		return v, err
 	}
 	v.Application = app
-	if v.link, err = c.registry.ReconnectLink(ctx, app.ID, [][]byte{hash}); err != nil {
+	if v.link, err = c.registry.ReconnectLink(ctx, app.ID, hash); err != nil {
 		return v, notFound(err, unknownLink())
 	}
 	if v.Consent, err = c.registry.Consent(ctx, app.ID, v.link.ConsentID); err != nil {

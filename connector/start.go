@@ -389,7 +389,7 @@ func (c *Connector) locate(ctx context.Context, app *consent.Application, req Re
 			if err != nil {
 				return nil, err
 			}
-			find.TokenHashes = [][]byte{hash}
+			find.TokenHash = hash
 		}
 		matches, err := c.registry.FindConsents(ctx, app.ID, find)
 		if err != nil {

@@ -24,15 +24,6 @@ const (
 	EventAttemptInterrupted EventType = "attempt.interrupted"
 )
 
-// EventTypes lists every type.
-func EventTypes() []EventType {
-	return []EventType{
-		EventLinked, EventLapsing, EventLapsed, EventRenewed, EventUnrenewable, EventRevoked, EventEndedEarly,
-		EventMismatched, EventReconfirmed, EventUserUnreachable,
-		EventAttemptStarted, EventAttemptDenied, EventAttemptFailed, EventAttemptInterrupted,
-	}
-}
-
 // Event is one line of a consent's history. Lines are only ever added.
 type Event struct {
 	ApplicationID string

@@ -53,12 +53,12 @@ type Users interface {
 }
 
 // Find says which consents to look for: all fields that are set must match.
-// TokenHashes finds by any refresh token that the consent ever had.
+// TokenHash finds by any refresh token that the consent ever had.
 type Find struct {
 	UserID        string
 	Provider      string
 	CredentialsID string
-	TokenHashes   [][]byte
+	TokenHash     []byte
 }
 
 // ListFilter is one page of a listing, in the order of CreatedAt and ID.
@@ -248,9 +248,9 @@ type Attempts interface {
 	// OpenAttempts returns a user's attempts that have no final outcome yet,
 	// oldest first.
 	OpenAttempts(ctx context.Context, applicationID, userID string) ([]Attempt, error)
-	// AttemptsByState returns the attempts with one of the state fingerprints,
+	// AttemptsByState returns the attempts with a state's fingerprint,
 	// newest first, at most ten.
-	AttemptsByState(ctx context.Context, applicationID string, stateHashes [][]byte) ([]Attempt, error)
+	AttemptsByState(ctx context.Context, applicationID string, stateHash []byte) ([]Attempt, error)
 
 	// ClaimAttempt makes the caller the one who completes the attempt: it
 	// claims a started attempt, or one whose claim is stale, and takes the
@@ -288,7 +288,7 @@ type Attempts interface {
 // ReconnectLinks keeps the links that are mailed to people.
 type ReconnectLinks interface {
 	CreateReconnectLink(ctx context.Context, l ReconnectLink) error
-	ReconnectLink(ctx context.Context, applicationID string, tokenHashes [][]byte) (ReconnectLink, error)
+	ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (ReconnectLink, error)
 }
 
 // Upkeep finds what has been left half done, across applications.

@@ -1,11 +1,8 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -96,20 +93,10 @@ func (s *Store) OpenAttempts(ctx context.Context, applicationID, userID string) 
 }
 
 // AttemptsByState implements consent.Attempts.
-func (s *Store) AttemptsByState(ctx context.Context, applicationID string, stateHashes [][]byte) ([]consent.Attempt, error) {
+func (s *Store) AttemptsByState(ctx context.Context, applicationID string, stateHash []byte) ([]consent.Attempt, error) {
 	var rows []attemptRow
-	for _, hash := range stateHashes { // one, or two while keys rotate
-		var some []attemptRow
-		if err := s.query().list(ctx, attemptsByState, &some, args{"app": applicationID, "hash": blob(hash), "limit": stateMatches}); err != nil {
-			return nil, err
-		}
-		rows = append(rows, some...)
-	}
-	slices.SortFunc(rows, func(a, b attemptRow) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt.Time), strings.Compare(b.ID, a.ID))
-	})
-	rows = slices.CompactFunc(rows, func(a, b attemptRow) bool { return a.ID == b.ID })
-	return attemptsOf(rows[:min(len(rows), stateMatches)]), nil
+	err := s.query().list(ctx, attemptsByState, &rows, args{"app": applicationID, "hash": blob(stateHash), "limit": stateMatches})
+	return attemptsOf(rows), err
 }
 
 // KeepGrant implements consent.Attempts.

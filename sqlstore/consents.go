@@ -1,11 +1,8 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -65,20 +62,10 @@ func (s *Store) FindConsents(ctx context.Context, applicationID string, f consen
 	arg := args{"app": applicationID, "user": f.UserID, "provider": f.Provider, "credentials": f.CredentialsID}
 	var rows []consentRow
 	switch {
-	case len(f.TokenHashes) > 0: // one, or two while keys rotate
-		for _, hash := range f.TokenHashes {
-			arg["hash"] = blob(hash)
-			var some []consentRow
-			if err := s.query().list(ctx, findByToken, &some, arg); err != nil {
-				return nil, err
-			}
-			rows = append(rows, some...)
-		}
-		slices.SortFunc(rows, func(a, b consentRow) int {
-			return cmp.Or(a.CreatedAt.Compare(b.CreatedAt.Time), strings.Compare(a.ID, b.ID))
-		})
-		rows = slices.CompactFunc(rows, func(a, b consentRow) bool { return a.ID == b.ID })
-		return consentsOf(rows), nil
+	case len(f.TokenHash) > 0:
+		arg["hash"] = blob(f.TokenHash)
+		err := s.query().list(ctx, findByToken, &rows, arg)
+		return consentsOf(rows), err
 	case f.CredentialsID != "":
 		err := s.query().list(ctx, findByCredentials, &rows, arg)
 		return consentsOf(rows), err

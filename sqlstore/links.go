@@ -34,19 +34,11 @@ func (s *Store) CreateReconnectLink(ctx context.Context, l consent.ReconnectLink
 }
 
 // ReconnectLink implements consent.ReconnectLinks.
-func (s *Store) ReconnectLink(ctx context.Context, applicationID string, tokenHashes [][]byte) (consent.ReconnectLink, error) {
-	for _, hash := range tokenHashes {
-		var r linkRow
-		err := s.query().get(ctx, linkByHash, &r, args{"app": applicationID, "hash": blob(hash)})
-		if err == nil {
-			return consent.ReconnectLink{
-				ApplicationID: r.App, TokenHash: r.TokenHash, ConsentID: r.ConsentID, UserID: r.UserID, Cycle: r.Cycle,
-				ReturnTo: r.ReturnTo, State: r.State, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
-			}, nil
-		}
-		if !isNotFound(err) {
-			return consent.ReconnectLink{}, err
-		}
-	}
-	return consent.ReconnectLink{}, consent.ErrNotFound
+func (s *Store) ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (consent.ReconnectLink, error) {
+	var r linkRow
+	err := s.query().get(ctx, linkByHash, &r, args{"app": applicationID, "hash": blob(tokenHash)})
+	return consent.ReconnectLink{
+		ApplicationID: r.App, TokenHash: r.TokenHash, ConsentID: r.ConsentID, UserID: r.UserID, Cycle: r.Cycle,
+		ReturnTo: r.ReturnTo, State: r.State, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+	}, err
 }

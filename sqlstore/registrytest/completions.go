@@ -180,7 +180,7 @@ var linkTests = []test{
 		assert.Equal(w, c, got)
 		assert.Equal(w, c, w.look(c))
 		assert.Equal(w, []consent.EventType{consent.EventLinked}, w.history(c))
-		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHashes: [][]byte{l.Registration.TokenHash}}))
+		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHash: l.Registration.TokenHash}))
 		u, err := w.r.User(w.Context(), w.app.ID, c.UserID)
 		require.NoError(w, err)
 		assert.Equal(w, "ada@example.org", u.Email)
@@ -247,7 +247,7 @@ var linkTests = []test{
 		assert.Empty(w, c.Tokens.Refresh)
 		assert.Empty(w, c.Tokens.Access)
 		assert.Empty(w, w.history(c))
-		assert.Empty(w, w.find(consent.Find{TokenHashes: [][]byte{l.Registration.TokenHash}}))
+		assert.Empty(w, w.find(consent.Find{TokenHash: l.Registration.TokenHash}))
 	}},
 	{"Link/pending binds nobody", func(w *world) {
 		_, c := w.pending()

@@ -85,7 +85,7 @@ var confirmTests = []test{
 		assert.Equal(w, want, got)
 		assert.Equal(w, want, w.look(c))
 		assert.Equal(w, []consent.EventType{consent.EventLinked}, w.history(c))
-		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHashes: [][]byte{v.TokenHash}}))
+		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHash: v.TokenHash}))
 		done := w.lookAt(a)
 		assert.Equal(w, consent.AttemptLinked, done.Status)
 		assert.Equal(w, v.At, done.FinishedAt)

@@ -78,7 +78,7 @@ var isolationTests = []test{
 				_, err := w.r.Activate(ctx, activation(stranger(pendingAttempt), p))
 				return err
 			},
-			"ReconnectLink": func() error { _, err := w.r.ReconnectLink(ctx, id, [][]byte{l.TokenHash}); return err },
+			"ReconnectLink": func() error { _, err := w.r.ReconnectLink(ctx, id, l.TokenHash); return err },
 			"ClaimGiveBack": func() error { _, err := w.r.ClaimGiveBack(ctx, id, back.ID, at(0), at(day)); return err },
 			"RetryGiveBack": func() error { return w.r.RetryGiveBack(ctx, id, back.ID, at(day)) },
 			"EndGiveBack":   func() error { return w.r.EndGiveBack(ctx, id, back.ID) },
@@ -97,7 +97,7 @@ var isolationTests = []test{
 		list, err := w.r.ListConsents(ctx, id, consent.ListFilter{Now: zero, Limit: 10})
 		require.NoError(w, err)
 		assert.Empty(w, list)
-		for _, f := range []consent.Find{{UserID: c.UserID}, {CredentialsID: c.CredentialsID}, {TokenHashes: [][]byte{[]byte("hash of " + c.ID)}}} {
+		for _, f := range []consent.Find{{UserID: c.UserID}, {CredentialsID: c.CredentialsID}, {TokenHash: []byte("hash of " + c.ID)}} {
 			found, err := w.r.FindConsents(ctx, id, f)
 			require.NoError(w, err)
 			assert.Empty(w, found)
@@ -108,7 +108,7 @@ var isolationTests = []test{
 		events, err := w.r.Events(ctx, id, c.ID, 0, 10)
 		require.NoError(w, err)
 		assert.Empty(w, events)
-		attempts, err := w.r.AttemptsByState(ctx, id, [][]byte{a.StateHash})
+		attempts, err := w.r.AttemptsByState(ctx, id, a.StateHash)
 		require.NoError(w, err)
 		assert.Empty(w, attempts)
 
@@ -150,7 +150,7 @@ var isolationTests = []test{
 		u, err := w.r.User(w.Context(), other.app.ID, c.UserID)
 		require.NoError(w, err)
 		assert.Equal(w, other.app.ID, u.Name)
-		l, err := w.r.ReconnectLink(w.Context(), other.app.ID, [][]byte{[]byte("twin " + c.ID)})
+		l, err := w.r.ReconnectLink(w.Context(), other.app.ID, []byte("twin "+c.ID))
 		require.NoError(w, err)
 		assert.Equal(w, other.app.ID, l.ReturnTo)
 	}},

@@ -98,8 +98,8 @@ var lifeTests = []test{
 		require.NoError(w, w.r.StoreTokens(w.Context(), u))
 		c.Tokens, c.Custody = u.Tokens, consent.CustodyBackend
 		assert.Equal(w, c, w.look(c))
-		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHashes: [][]byte{u.TokenHash}}))
-		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHashes: [][]byte{[]byte("hash of " + c.ID)}}), "the old one still finds it")
+		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHash: u.TokenHash}))
+		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHash: []byte("hash of " + c.ID)}), "the old one still finds it")
 
 		u.Tokens = consent.Tokens{RefreshedAt: at(time.Hour)} // the provider sent no refresh token
 		u.TokenHash = nil
@@ -119,7 +119,7 @@ var lifeTests = []test{
 		require.NoError(w, err)
 		require.ErrorIs(w, w.r.StoreTokens(w.Context(), newTokens(c, "old "+c.ID)), consent.ErrClaimLost, "taken over")
 		assert.Equal(w, c, w.look(c))
-		assert.Empty(w, w.find(consent.Find{TokenHashes: [][]byte{[]byte("rotated " + c.ID)}}))
+		assert.Empty(w, w.find(consent.Find{TokenHash: []byte("rotated " + c.ID)}))
 
 		revoked := w.revoked(c)
 		require.ErrorIs(w, w.r.StoreTokens(w.Context(), newTokens(c, "new "+c.ID)), consent.ErrClaimLost, "no token comes back into a revoked one")

@@ -43,21 +43,21 @@ var upkeepTests = []test{
 		l := link(c)
 		require.NoError(w, w.r.CreateReconnectLink(w.Context(), l))
 		require.ErrorIs(w, w.r.CreateReconnectLink(w.Context(), l), consent.ErrExists)
-		got, err := w.r.ReconnectLink(w.Context(), w.app.ID, [][]byte{[]byte("none"), l.TokenHash})
+		got, err := w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
 		require.NoError(w, err)
 		assert.Equal(w, l, got)
-		for _, hashes := range [][][]byte{nil, {nil}, {[]byte("none")}} {
-			_, err = w.r.ReconnectLink(w.Context(), w.app.ID, hashes)
+		for _, hash := range [][]byte{nil, []byte("none")} {
+			_, err = w.r.ReconnectLink(w.Context(), w.app.ID, hash)
 			require.ErrorIs(w, err, consent.ErrNotFound)
 		}
 		bare := link(c)
 		bare.State, bare.ReturnTo = nil, ""
 		require.NoError(w, w.r.CreateReconnectLink(w.Context(), bare))
-		got, err = w.r.ReconnectLink(w.Context(), w.app.ID, [][]byte{bare.TokenHash})
+		got, err = w.r.ReconnectLink(w.Context(), w.app.ID, bare.TokenHash)
 		require.NoError(w, err)
 		assert.Equal(w, bare, got)
 		w.revoked(w.renewed(c))
-		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, [][]byte{l.TokenHash})
+		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
 		require.NoError(w, err, "it stays, so that its page can say kindly why it no longer works")
 	}},
 	{"StaleAttempts/oldest first", func(w *world) {

@@ -103,7 +103,7 @@ var userTests = []test{
 		require.NoError(w, w.r.EraseUser(w.Context(), w.app.ID, u.ID, "erased_1"))
 		_, err = w.r.User(w.Context(), w.app.ID, u.ID)
 		require.ErrorIs(w, err, consent.ErrNotFound)
-		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, [][]byte{l.TokenHash})
+		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
 		require.ErrorIs(w, err, consent.ErrNotFound)
 		c = w.look(c)
 		assert.Equal(w, "erased_1", c.UserID)
