@@ -1,12 +1,16 @@
 package providertest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,14 +19,21 @@ import (
 	"github.com/reconsent/reconsent/provider"
 )
 
-// Bank is an adapter, and the bank behind it.
+// Bank is an adapter, and the bank behind it. What is optional is nil where the
+// bank cannot be made to do it.
 type Bank struct {
 	Provider    provider.Provider
-	ProviderID  string // a bank that can be linked and renewed
-	RedirectURI string // allowed at the provider
-	// Visit signs a person in at the bank and returns what the browser brings
-	// back. Two names are two bank logins.
-	Visit func(t *testing.T, link, person string) url.Values
+	ProviderID  string   // a bank that can be linked and renewed
+	RedirectURI string   // allowed at the provider; the odder it is written, the better
+	Secrets     []string // what the adapter was opened with and must not print
+	// Visit signs a person in at the bank and returns where the browser is sent
+	// back to. Two names are two bank logins.
+	Visit func(t *testing.T, link, person string) *url.URL
+	// Refuse follows a link, says no, and returns the same. Optional.
+	Refuse func(t *testing.T, link string) *url.URL
+	// Rotate makes the next refresh hand out a new refresh token and end the
+	// one before; Omit makes it hand out none. Optional.
+	Rotate, Omit func(t *testing.T)
 }
 
 // Run holds an adapter to the contract.
@@ -34,15 +45,23 @@ func Run(t *testing.T, open func(t *testing.T) Bank) {
 	}{
 		{"a first link leads to a grant with an identity", firstLink},
 		{"state comes back byte for byte", states},
+		{"the browser comes back to the redirect URI byte for byte", redirects},
+		{"a person who says no brings no code", denial},
 		{"a code is good for one exchange", singleUse},
+		{"of many who redeem a code at once one gets a grant", manyRedeem},
 		{"a code needs its verifier", verifier},
+		{"a code needs its redirect URI", codeElsewhere},
 		{"a code that is none", noCode},
 		{"a renewal is of the same identity and accounts", renewal},
+		{"a renewal that is only begun changes nothing", renewalBegun},
 		{"another login has another identity", otherLogin},
 		{"a renewal of an unknown token", unknownToken},
 		{"a renewal with another redirect URI", otherRedirect},
 		{"a refresh keeps the identity", refresh},
+		{"a refresh token that is rotated", rotation},
+		{"a refresh token that is omitted", omission},
 		{"a refresh of an unknown token", refreshUnknown},
+		{"an access token that is not the newest", superseded},
 		{"an access token that is none", noAccess},
 		{"a grant that is given back is gone", revoke},
 		{"an extension", extend},
@@ -88,7 +107,7 @@ func (b Bank) renew(t *testing.T, token, person, state string) (provider.Exchang
 
 func (b Bank) comeBack(t *testing.T, uri, person string) (provider.ExchangeRequest, url.Values) {
 	t.Helper()
-	back := b.Visit(t, uri, person)
+	back := b.Visit(t, uri, person).Query()
 	require.NotEmpty(t, back.Get("code"), "%v", back)
 	return provider.ExchangeRequest{Code: back.Get("code"), RedirectURI: b.RedirectURI, Verifier: pkceVerifier}, back
 }
@@ -142,9 +161,21 @@ func refused(t *testing.T, err error, want provider.Kind, secrets ...string) {
 	e, ok := errors.AsType[*provider.Error](err)
 	require.True(t, ok, "%T is not of the closed set: %v", err, err)
 	assert.Equal(t, want.String(), e.Kind.String(), "%v", err)
+	closed(t, e, secrets...)
+}
+
+// closed asserts what holds for every error, whatever its kind.
+func closed(t *testing.T, e *provider.Error, secrets ...string) {
+	t.Helper()
+	assert.GreaterOrEqual(t, e.Kind, provider.Temporary)
+	assert.LessOrEqual(t, e.Kind, provider.Unsupported)
 	assert.NotEmpty(t, e.Op)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("refused", "error", e, "cause", e.Err)
 	for _, s := range secrets {
-		assert.NotContains(t, err.Error(), s)
+		for _, text := range []string{e.Error(), fmt.Sprintf("%v %+v %#v %+v", e, *e, e, e.Err), log.String()} {
+			assert.NotContains(t, text, s)
+		}
 	}
 }
 
@@ -167,6 +198,44 @@ func states(t *testing.T, b Bank) {
 	assert.Equal(t, odd, back.Get("state"))
 }
 
+// redirects: what comes back stands behind the address, which nobody touched.
+func redirects(t *testing.T, b Bank) {
+	ask := provider.LinkRequest{ProviderID: b.ProviderID, RedirectURI: b.RedirectURI, State: plain}
+	uri, err := b.Provider.AuthURL(t.Context(), ask)
+	require.NoError(t, err)
+	again, err := b.Provider.AuthURL(t.Context(), ask)
+	require.NoError(t, err)
+	assert.NotEqual(t, uri, again, "a link is for one trip")
+	back := b.Visit(t, uri, ada)
+	assert.True(t, strings.HasPrefix(back.String(), b.RedirectURI), "%s is not at %s", back, b.RedirectURI)
+	g := b.grant(t, provider.ExchangeRequest{Code: back.Query().Get("code"), RedirectURI: b.RedirectURI})
+	uri, err = b.Provider.ReauthURL(t.Context(), provider.ReauthRequest{ProviderID: b.ProviderID, RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI})
+	require.NoError(t, err)
+	back = b.Visit(t, uri, ada)
+	assert.True(t, strings.HasPrefix(back.String(), b.RedirectURI), "%s is not at %s", back, b.RedirectURI)
+	assert.False(t, back.Query().Has("state"), "where none was sent, none comes back")
+}
+
+func denial(t *testing.T, b Bank) {
+	if b.Refuse == nil {
+		t.Log("nobody says no at this bank")
+		return
+	}
+	g := b.linked(t)
+	first, err := b.Provider.AuthURL(t.Context(), provider.LinkRequest{ProviderID: b.ProviderID, RedirectURI: b.RedirectURI, State: plain})
+	require.NoError(t, err)
+	renewal, err := b.Provider.ReauthURL(t.Context(), provider.ReauthRequest{ProviderID: b.ProviderID, RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI, State: plain})
+	require.NoError(t, err)
+	for _, link := range []string{first, renewal} {
+		back := b.Refuse(t, link)
+		assert.True(t, strings.HasPrefix(back.String(), b.RedirectURI), "%s", back)
+		assert.Equal(t, plain, back.Query().Get("state"))
+		assert.NotEmpty(t, back.Query().Get("error"))
+		assert.Empty(t, back.Query().Get("code"))
+	}
+	b.inspect(t, g) // which is as it was
+}
+
 func singleUse(t *testing.T, b Bank) {
 	req, _ := b.link(t, plain)
 	b.grant(t, req)
@@ -174,9 +243,35 @@ func singleUse(t *testing.T, b Bank) {
 	refused(t, err, provider.ReauthRequired, req.Code)
 }
 
+func manyRedeem(t *testing.T, b Bank) {
+	req, _ := b.link(t, plain)
+	var group sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		group.Go(func() { _, errs[i] = b.Provider.Exchange(t.Context(), req) })
+	}
+	group.Wait()
+	granted := 0
+	for _, err := range errs {
+		if err == nil {
+			granted++
+			continue
+		}
+		refused(t, err, provider.ReauthRequired, req.Code, req.Verifier)
+	}
+	assert.Equal(t, 1, granted)
+}
+
 func verifier(t *testing.T, b Bank) {
 	req, _ := b.link(t, plain)
 	req.Verifier = "another-verifier-of-at-least-forty-three-characters"
+	_, err := b.Provider.Exchange(t.Context(), req)
+	refused(t, err, provider.ReauthRequired, req.Code, req.Verifier)
+}
+
+func codeElsewhere(t *testing.T, b Bank) {
+	req, _ := b.link(t, plain)
+	req.RedirectURI += "&elsewhere=1"
 	_, err := b.Provider.Exchange(t.Context(), req)
 	refused(t, err, provider.ReauthRequired, req.Code, req.Verifier)
 }
@@ -216,6 +311,21 @@ func renewal(t *testing.T, b Bank) {
 	}
 }
 
+// renewalBegun: a link is asked for, and followed; what was there goes on.
+func renewalBegun(t *testing.T, b Bank) {
+	g := b.linked(t)
+	for range 2 {
+		_, err := b.Provider.ReauthURL(t.Context(), provider.ReauthRequest{ProviderID: b.ProviderID, RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI})
+		require.NoError(t, err)
+	}
+	b.inspect(t, g)
+	b.renew(t, g.RefreshToken, ada, plain) // and its code is never redeemed
+	if p, ok := able[provider.Refresher](t, b); ok {
+		_, err := p.Refresh(t.Context(), g.RefreshToken)
+		require.NoError(t, err)
+	}
+}
+
 func otherLogin(t *testing.T, b Bank) {
 	g := b.linked(t)
 	req, _ := b.renew(t, g.RefreshToken, grace, plain)
@@ -232,6 +342,7 @@ func otherRedirect(t *testing.T, b Bank) {
 	_, err := b.Provider.ReauthURL(t.Context(), provider.ReauthRequest{ProviderID: b.ProviderID, RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI + "/other"})
 	refused(t, err, provider.KindOf(err), g.RefreshToken)
 	assert.NotEqual(t, provider.Revoked, provider.KindOf(err), "nothing was said of the consent")
+	b.inspect(t, g)
 }
 
 func refresh(t *testing.T, b Bank) {
@@ -246,6 +357,59 @@ func refresh(t *testing.T, b Bank) {
 	assert.NotEqual(t, g.AccessToken, fresh.AccessToken)
 	assert.NotEqual(t, g.RefreshToken, fresh.RefreshToken, "the same one is none: the old one stays in force")
 	assert.Equal(t, before.CredentialsID, b.inspect(t, fresh).CredentialsID)
+}
+
+func rotation(t *testing.T, b Bank) {
+	p, ok := able[provider.Refresher](t, b)
+	if !ok || b.Rotate == nil {
+		return
+	}
+	g := b.linked(t)
+	before := b.inspect(t, g)
+	b.Rotate(t)
+	fresh, err := p.Refresh(t.Context(), g.RefreshToken)
+	require.NoError(t, err)
+	require.NotEmpty(t, fresh.RefreshToken, "a new one has to be handed on: the old one is dead")
+	assert.NotEqual(t, g.RefreshToken, fresh.RefreshToken)
+	assert.Equal(t, before.CredentialsID, b.inspect(t, fresh).CredentialsID)
+	_, err = p.Refresh(t.Context(), g.RefreshToken)
+	refused(t, err, provider.ReauthRequired, g.RefreshToken, fresh.RefreshToken)
+	_, err = p.Refresh(t.Context(), fresh.RefreshToken)
+	require.NoError(t, err)
+}
+
+func omission(t *testing.T, b Bank) {
+	p, ok := able[provider.Refresher](t, b)
+	if !ok || b.Omit == nil {
+		return
+	}
+	g := b.linked(t)
+	b.Omit(t)
+	fresh, err := p.Refresh(t.Context(), g.RefreshToken)
+	require.NoError(t, err)
+	assert.Empty(t, fresh.RefreshToken, "nothing is invented: the old one stays in force")
+	_, err = p.Refresh(t.Context(), g.RefreshToken)
+	require.NoError(t, err)
+}
+
+// superseded: with some providers the one before goes on, with others it is
+// refused; neither is a word on the consent.
+func superseded(t *testing.T, b Bank) {
+	p, ok := able[provider.Refresher](t, b)
+	if !ok {
+		return
+	}
+	in, ok := able[provider.Inspector](t, b)
+	if !ok {
+		return
+	}
+	g := b.linked(t)
+	fresh, err := p.Refresh(t.Context(), g.RefreshToken)
+	require.NoError(t, err)
+	if _, err = in.Inspect(t.Context(), g.AccessToken); err != nil {
+		refused(t, err, provider.Temporary, g.AccessToken)
+	}
+	b.inspect(t, fresh)
 }
 
 func refreshUnknown(t *testing.T, b Bank) {
@@ -297,7 +461,7 @@ func extend(t *testing.T, b Bank) {
 	require.NoError(t, err)
 	next := ext.Grant
 	if ext.NeedsBank() {
-		back := b.Visit(t, ext.URL, ada)
+		back := b.Visit(t, ext.URL, ada).Query()
 		assert.Equal(t, plain, back.Get("state"))
 		code := back.Get("exchange_code")
 		if code == "" {
@@ -323,28 +487,59 @@ func inputs(t *testing.T, b Bank) {
 	}
 }
 
+// cancelled: who has gone away gets no answer, and no word on the consent; what
+// was there goes on.
 func cancelled(t *testing.T, b Bank) {
 	g := b.linked(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	gone := func(err error) {
+		t.Helper()
+		refused(t, err, provider.Temporary, g.AccessToken, g.RefreshToken)
+	}
 	_, err := b.Provider.ReauthURL(ctx, provider.ReauthRequest{ProviderID: b.ProviderID, RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI})
-	refused(t, err, provider.Temporary, g.RefreshToken)
+	gone(err)
 	_, err = b.Provider.Exchange(ctx, provider.ExchangeRequest{Code: "code", RedirectURI: b.RedirectURI})
-	refused(t, err, provider.Temporary)
+	gone(err)
+	// A link that is made without a call needs nobody to wait for it.
+	if _, err = b.Provider.AuthURL(ctx, provider.LinkRequest{ProviderID: b.ProviderID, RedirectURI: b.RedirectURI}); err != nil {
+		gone(err)
+	}
 	if p, ok := able[provider.Refresher](t, b); ok {
 		_, err = p.Refresh(ctx, g.RefreshToken)
-		refused(t, err, provider.Temporary, g.RefreshToken)
+		gone(err)
 	}
 	if p, ok := able[provider.Inspector](t, b); ok {
 		_, err = p.Inspect(ctx, g.AccessToken)
-		refused(t, err, provider.Temporary, g.AccessToken)
+		gone(err)
 	}
+	if p, ok := able[provider.AccountLister](t, b); ok {
+		_, err = p.Accounts(ctx, g.AccessToken)
+		gone(err)
+	}
+	if p, ok := able[provider.Extender](t, b); ok {
+		_, err = p.Extend(ctx, provider.ExtendRequest{RefreshToken: g.RefreshToken, RedirectURI: b.RedirectURI, User: provider.Person{ID: "u1"}})
+		gone(err)
+	}
+	if p, ok := able[provider.Revoker](t, b); ok {
+		gone(p.Revoke(ctx, g.AccessToken))
+	}
+	b.inspect(t, g)
 }
 
 func redacted(t *testing.T, b Bank) {
 	g := b.linked(t)
-	for _, text := range []string{fmt.Sprintf("%v", g), fmt.Sprintf("%+v", g), fmt.Sprintf("%#v", g), g.LogValue().String()} {
+	var log bytes.Buffer
+	for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(h).Info("granted", "grant", g, "extension", provider.Extension{Grant: g}, "adapter", b.Provider)
+	}
+	for _, text := range []string{fmt.Sprintf("%v", g), fmt.Sprintf("%+v", g), fmt.Sprintf("%#v", g), log.String()} {
 		assert.NotContains(t, text, g.AccessToken)
 		assert.NotContains(t, text, g.RefreshToken)
+	}
+	for _, secret := range b.Secrets {
+		for _, text := range []string{fmt.Sprintf("%v", b.Provider), fmt.Sprintf("%+v", b.Provider), fmt.Sprintf("%#v", b.Provider), log.String()} {
+			assert.NotContains(t, text, secret, "the adapter prints its own secret")
+		}
 	}
 }

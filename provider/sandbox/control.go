@@ -65,9 +65,10 @@ func (s *Server) moveClock(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) moved(r *http.Request) error {
 	s.mu.Lock()
-	s.mem.setOffset(s.clock.Offset())
-	s.mem.prune(s.clock.Now())
-	err := s.mem.flush(r.Context())
+	err := s.mem.do(r.Context(), func() {
+		s.mem.setOffset(s.clock.Offset())
+		s.mem.prune(s.clock.Now())
+	})
 	s.mu.Unlock()
 	if err != nil || s.opt.OnMove == nil {
 		return err
@@ -126,8 +127,7 @@ func (s *Server) SetFault(name string, times int) error {
 func (s *Server) reset(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	clear(s.faults)
-	s.mem.reset()
-	err := s.mem.flush(r.Context())
+	err := s.mem.do(r.Context(), s.mem.reset)
 	s.mu.Unlock()
 	if err != nil {
 		s.log.Error("sandbox: reset", "error", err)

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
-	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -64,21 +63,51 @@ func TestAMoveSaysWhatWasNotDone(t *testing.T) {
 	assert.Contains(t, a.text("error"), "was moved")
 }
 
+// No page of another site presses a control in somebody's browser, whether the
+// browser says where a request comes from or only whose it is.
 func TestNoOtherSiteMovesTheClock(t *testing.T) {
 	w := newWorld(t)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.at+"/_control/reset", http.NoBody)
-	require.NoError(t, err)
-	req.Header.Set("Sec-Fetch-Site", "cross-site")
-	req.Header.Set("Origin", "https://evil.example")
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	assert.Equal(t, http.StatusForbidden, resp.StatusCode)
+	start := w.bank.Clock().Offset()
+	for _, path := range []string{"/_control/clock", "/_control/faults", "/_control/reset"} {
+		for name, tt := range map[string]struct {
+			header map[string]string
+			want   bool // let through
+		}{
+			"another site":                   {map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, false},
+			"a neighbour":                    {map[string]string{"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:1"}, false},
+			"another site, an older browser": {map[string]string{"Origin": "https://evil.example"}, false},
+			"another port, an older browser": {map[string]string{"Origin": "http://127.0.0.1:1"}, false},
+			"nobody's page":                  {map[string]string{"Origin": "null"}, false},
+			"itself":                         {map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": w.at}, true},
+			"a person who types it":          {map[string]string{"Sec-Fetch-Site": "none"}, true},
+			"a program":                      {nil, true},
+		} {
+			// What is no JSON is refused by the control itself.
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.at+path, strings.NewReader("?"))
+			require.NoError(t, err)
+			for k, v := range tt.header {
+				req.Header.Set(k, v)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, tt.want, resp.StatusCode != http.StatusForbidden, "%s by %s: %d", path, name, resp.StatusCode)
+			assert.Empty(t, resp.Header.Get("Access-Control-Allow-Origin"), "nor does it read what is answered")
+		}
+	}
+	assert.Equal(t, start, w.bank.Clock().Offset())
 }
 
 func TestResetForgetsAllButTheTime(t *testing.T) {
 	w := newWorld(t)
 	g := w.linked(bankbrowser.John())
+	link, code := w.reauth(g.refresh).text("result"), w.visit(bankbrowser.John(), w.dialog()).Get("code")
+	defer func() {
+		assert.Equal(t, "400 invalid_authorization_code", w.exchange(code).code())
+		assert.Equal(t, 404, w.sit(link).page.Status)
+		assert.Equal(t, "401 invalid_token", w.get("/data/v1/me", g.access).code())
+		assert.Equal(t, g.credentials, w.linked(bankbrowser.John()).credentials, "and the client is still one")
+	}()
 	w.advance(day)
 	w.fault("internal_error", 5)
 	assert.Equal(t, 200, w.post("/_control/reset", map[string]any{}).Status)
@@ -96,7 +125,12 @@ func TestMailAndSMSAreListed(t *testing.T) {
 		o.Mail = func() []sandbox.Message {
 			return []sandbox.Message{{To: "a@example.org", Subject: "s", HTML: "<p>h", Text: "t", SentAt: at}}
 		}
+		o.SMS = func() []sandbox.Message {
+			return []sandbox.Message{{To: "+441234567890", Text: "older", SentAt: at}, {To: "+441234567890", Text: "newer", SentAt: at.Add(time.Hour)}}
+		}
 	})
+	sms := w.get("/_control/sms", "").Body
+	assert.Less(t, strings.Index(sms, "older"), strings.Index(sms, "newer"), "newest last")
 	assert.JSONEq(t, `{"messages":[{"to":"a@example.org","subject":"s","html":"<p>h","text":"t","sent_at":"2027-01-01T00:00:00Z"}]}`, w.get("/_control/mail", "").Body)
 }
 
@@ -114,33 +148,16 @@ func TestFaultsAreListedAndRefusedByName(t *testing.T) {
 		assert.Equal(t, 400, a.Status, "%v", bad)
 		assert.NotEmpty(t, a.text("error"))
 	}
-	assert.Equal(t, "rate_limited", w.post("/_control/faults", map[string]any{"name": "Rate-Limited"}).text("name"))
-}
-
-// Each fault does what its name says for as many calls as were asked for, and
-// then no longer.
-func TestFaultsOfTheTransport(t *testing.T) {
-	w := newWorld(t)
-	g := w.linked(bankbrowser.John())
-	for name, want := range map[string]string{"rate_limited": "429 provider_too_many_requests", "internal_error": "500 internal_server_error"} {
-		w.fault(name, 2)
-		assert.Equal(t, want, w.get("/data/v1/me", g.access).code())
-		a := w.refresh(g.refresh)
-		assert.Equal(t, want, a.code())
-		if name == "rate_limited" {
-			assert.Equal(t, "60", a.Header.Get("Retry-After"))
-		}
-		w.me(g.access)
+	for _, body := range []string{"", "null", "[]", `{"name":"hang"`, `{"name":"hang"} {"name":"hang"}`, `{"name":"hang","times":"1"}`, `{"name":"hang","times":1.5}`} {
+		a := w.send("POST", "/_control/faults", "application/json", body, "")
+		assert.Equal(t, 400, a.Status, "%q", body)
+		assert.NotEmpty(t, a.text("error"))
 	}
-	w.fault("hang", 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err := w.try(ctx, "GET", "/data/v1/me", "", "", g.access)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	w.me(g.access)
-	w.fault("internal_error", 3)
-	w.fault("internal_error", 0)
-	w.me(g.access)
+	a := w.post("/_control/faults", map[string]any{"name": " Rate-Limited "})
+	assert.Equal(t, "rate_limited", a.text("name"))
+	assert.EqualValues(t, 1, a.JSON["times"], "for one call, where nothing else is said")
+	assert.EqualError(t, w.bank.SetFault("gremlins", 1), `no fault "gremlins"; there are access_denied, browser_returns_twice, code_already_used, hang, idle_limit, internal_error, `+
+		`invalid_grant_early, other_bank_login, rate_limited, refresh_token_omitted, refresh_token_rotates, same_id_other_accounts, server_error, user_denies`)
 }
 
 func TestFaultsOfTheTokenEndpoint(t *testing.T) {
@@ -188,49 +205,4 @@ func TestTheIdleLimit(t *testing.T) {
 	assert.Equal(t, 200, w.reauth(g.refresh).Status, "on the refresh grant only")
 	w.fault("idle_limit", 0)
 	assert.Equal(t, 200, w.refresh(g.refresh).Status)
-}
-
-func TestFaultsAtTheBank(t *testing.T) {
-	w := newWorld(t)
-	g := w.linked(bankbrowser.John())
-	link := func() string { return w.reauth(g.refresh).text("result") }
-	renewed := func() map[string]any {
-		a := w.exchange(w.visit(bankbrowser.John(), link()).Get("code"))
-		require.Equal(t, 200, a.Status, a.Body)
-		return w.me(a.text("access_token"))
-	}
-	accounts := func() []string {
-		return regexp.MustCompile(`"iban":"[^"]*"`).FindAllString(w.get("/data/v1/accounts", w.refresh(g.refresh).text("access_token")).Body, -1)
-	}
-
-	w.fault("user_denies", 1)
-	assert.Equal(t, "access_denied", w.visit(bankbrowser.John(), link()).Get("error"))
-	w.fault("server_error", 1)
-	assert.Equal(t, "server_error", w.visit(bankbrowser.John(), link()).Get("error"))
-	w.fault("other_bank_login", 1)
-	assert.NotEqual(t, g.credentials, renewed()["credentials_id"])
-	assert.Equal(t, g.credentials, renewed()["credentials_id"])
-
-	before := accounts()
-	require.Len(t, before, 2)
-	w.fault("same_id_other_accounts", 1)
-	assert.Equal(t, g.credentials, renewed()["credentials_id"])
-	assert.NotContains(t, accounts(), before[0])
-	renewed()
-	assert.Equal(t, before, accounts())
-
-	w.fault("access_denied", 1)
-	assert.Equal(t, "403 access_denied", w.get("/data/v1/me", w.refresh(g.refresh).text("access_token")).code())
-}
-
-func TestTheBrowserReturnsTwice(t *testing.T) {
-	w := newWorld(t)
-	var hits atomic.Int32
-	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
-	t.Cleanup(app.Close)
-	w.fault("browser_returns_twice", 1)
-	v, err := bankbrowser.John().Go(t.Context(), w.dialog("redirect_uri", app.URL+"/callback"))
-	require.NoError(t, err)
-	require.NotNil(t, v.Return)
-	assert.EqualValues(t, 1, hits.Load(), "once before the browser itself")
 }

@@ -141,11 +141,11 @@ func needsScope(c *connection, scope string) error {
 
 // delete ends a connection, with all of its tokens (providers.md 1.9). What a
 // person links later under the same login has the same credentials_id, and
-// none of the old tokens.
+// none of the old tokens. It takes an access token that a data call would take.
 func (s *Server) delete(r *http.Request) (any, error) {
 	s.calls["delete"]++
 	c, ok := s.mem.byAccess(bearer(r))
-	if !ok {
+	if !ok || !s.clock.Now().Before(c.AccessEnds) {
 		return nil, invalidToken()
 	}
 	s.mem.deleteConnection(c)

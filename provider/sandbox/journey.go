@@ -28,8 +28,8 @@ func (s *Server) page(call func(r *http.Request) http.HandlerFunc) http.HandlerF
 			return
 		}
 		s.mu.Lock()
-		answer := call(r)
-		err := s.mem.flush(r.Context())
+		var answer http.HandlerFunc
+		err := s.mem.do(r.Context(), func() { answer = call(r) })
 		s.mu.Unlock()
 		if err != nil {
 			s.log.Error("sandbox", "path", r.URL.Path, "error", err)

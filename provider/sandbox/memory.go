@@ -92,6 +92,7 @@ type memory struct {
 	refresh     map[digest]place
 	access      map[digest]string // credentials id
 	touched     map[thing]any     // nil: to be removed
+	stale       bool              // what is here is not what the file says, and the file could not be read
 }
 
 type thing struct{ kind, id string }
@@ -141,6 +142,7 @@ func (m *memory) forget() {
 
 // load reads the file anew.
 func (m *memory) load(ctx context.Context) error {
+	m.stale = true
 	m.forget()
 	rows, err := m.db.QueryContext(ctx, `SELECT kind, id, value FROM bank`)
 	if err != nil {
@@ -171,10 +173,26 @@ func (m *memory) load(ctx context.Context) error {
 			return fmt.Errorf("%s %s: %w", kind, id, err)
 		}
 	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
 	for _, c := range m.connections {
 		m.index(c)
 	}
-	return rows.Err()
+	m.stale = false
+	return nil
+}
+
+// do runs a call on the memory, and writes what it touched. Without a memory
+// the call is not run: to somebody who remembers nothing every token is unknown.
+func (m *memory) do(ctx context.Context, call func()) error {
+	if m.stale {
+		if err := m.load(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+	}
+	call()
+	return m.flush(ctx)
 }
 
 func room[K comparable, V any](m map[K]*V, id K) *V {

@@ -87,8 +87,9 @@ func (s *Server) api(call func(r *http.Request) (any, error)) http.HandlerFunc {
 			misbehave(w, r, fault)
 			return
 		}
-		out, err := call(r)
-		if lost := s.mem.flush(r.Context()); lost != nil {
+		var out any
+		var err error
+		if lost := s.mem.do(r.Context(), func() { out, err = call(r) }); lost != nil {
 			err = lost
 		}
 		s.mu.Unlock()

@@ -177,12 +177,15 @@ func (s *Server) Authorise(ctx context.Context, clientID, bankID, name, redirect
 	if _, ok := bankByID(bankID); !ok {
 		return Authorised{}, fmt.Errorf("sandbox: no bank %q", bankID)
 	}
-	c := s.authorised(clientID, bankID, login{Name: name}, scopes, at)
-	out := Authorised{CredentialsID: c.CredentialsID, RefreshToken: s.mem.refreshToken(c, s.mem.addToken(c, redirectURI, at))}
-	for _, a := range accountsOf(c.Bank, c.Login.Name, c.Variant) {
-		out.Accounts = append(out.Accounts, a.identifier())
-	}
-	return out, s.mem.flush(ctx)
+	var out Authorised
+	err := s.mem.do(ctx, func() {
+		c := s.authorised(clientID, bankID, login{Name: name}, scopes, at)
+		out.CredentialsID, out.RefreshToken = c.CredentialsID, s.mem.refreshToken(c, s.mem.addToken(c, redirectURI, at))
+		for _, a := range accountsOf(c.Bank, c.Login.Name, c.Variant) {
+			out.Accounts = append(out.Accounts, a.identifier())
+		}
+	})
+	return out, err
 }
 
 // authorised makes or renews the connection of a login that has been at the

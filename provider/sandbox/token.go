@@ -35,9 +35,9 @@ func (s *Server) token(r *http.Request) (any, error) {
 	}
 	switch grant {
 	case "authorization_code":
-		return s.redeem(id, f)
+		return s.perhapsOmitting(s.redeem(id, f))
 	case "refresh_token":
-		return s.refresh(id, f.Get("refresh_token"))
+		return s.perhapsOmitting(s.refresh(id, f.Get("refresh_token")))
 	case "client_credentials":
 		token, err := accessToken(&connection{ClientID: id, Scopes: strings.Fields(f.Get("scope"))}, s.clock.Now())
 		return tokenAnswer{AccessToken: token, ExpiresIn: int(accessLife.Seconds()), TokenType: "Bearer", Scope: f.Get("scope")}, err
@@ -46,8 +46,17 @@ func (s *Server) token(r *http.Request) (any, error) {
 	}
 }
 
+// perhapsOmitting leaves out the refresh token of an answer that has one, under
+// the fault.
+func (s *Server) perhapsOmitting(out tokenAnswer, err error) (any, error) {
+	if err == nil && out.RefreshToken != "" && s.faults.take("refresh_token_omitted") {
+		out.RefreshToken = ""
+	}
+	return out, err
+}
+
 // redeem turns a code, or an exchange_code, into tokens.
-func (s *Server) redeem(client string, f url.Values) (any, error) {
+func (s *Server) redeem(client string, f url.Values) (tokenAnswer, error) {
 	given := f.Get("code")
 	if given == "" {
 		given = f.Get("exchange_code")
@@ -60,15 +69,15 @@ func (s *Server) redeem(client string, f url.Values) (any, error) {
 	}
 	switch {
 	case !ok || c.Used || now.Sub(c.IssuedAt) >= codeLife:
-		return nil, refuse(http.StatusBadRequest, "invalid_authorization_code", "The code is unknown, used, or older than five minutes.")
+		return tokenAnswer{}, refuse(http.StatusBadRequest, "invalid_authorization_code", "The code is unknown, used, or older than five minutes.")
 	case c.ClientID != client || c.RedirectURI != f.Get("redirect_uri"):
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The code is another client's, or redirect_uri is not the one of the link.")
+		return tokenAnswer{}, refuse(http.StatusBadRequest, "invalid_grant", "The code is another client's, or redirect_uri is not the one of the link.")
 	case !provesChallenge(c.Challenge, f.Get("code_verifier")):
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "code_verifier does not match the link's code_challenge.")
+		return tokenAnswer{}, refuse(http.StatusBadRequest, "invalid_grant", "code_verifier does not match the link's code_challenge.")
 	}
 	con, ok := s.mem.connections[c.CredentialsID]
 	if !ok {
-		return nil, refuse(http.StatusBadRequest, "invalid_grant", "The connection was deleted.")
+		return tokenAnswer{}, refuse(http.StatusBadRequest, "invalid_grant", "The connection was deleted.")
 	}
 	c.Used = true
 	s.mem.saveCode(id, c)
@@ -96,17 +105,17 @@ func provesChallenge(challenge, verifier string) bool {
 
 // refresh is the refresh grant. It ends with the consent; the idle limit counts
 // only under its fault.
-func (s *Server) refresh(client, token string) (any, error) {
+func (s *Server) refresh(client, token string) (tokenAnswer, error) {
 	now := s.clock.Now()
 	dead := refuse(http.StatusBadRequest, "invalid_grant", "The refresh token is invalid, expired or revoked.")
 	con, i, ok := s.mem.byRefresh(digestOf(token))
 	switch {
 	case !ok || con.ClientID != client || con.Tokens[i].Dead || con.lapsed(now):
-		return nil, dead
+		return tokenAnswer{}, dead
 	case s.faults.on("idle_limit") && now.Sub(con.Tokens[i].LastUsed) >= idleLimit:
-		return nil, dead
+		return tokenAnswer{}, dead
 	case s.faults.take("invalid_grant_early"):
-		return nil, dead
+		return tokenAnswer{}, dead
 	}
 	con.Refreshes++
 	if s.faults.take("refresh_token_rotates") {
@@ -135,9 +144,7 @@ func (s *Server) issue(c *connection, i int, now time.Time) (tokenAnswer, error)
 	out := tokenAnswer{AccessToken: access, ExpiresIn: int(accessLife.Seconds()), TokenType: "Bearer", Scope: strings.Join(c.Scopes, " ")}
 	if i != none {
 		c.Tokens[i].LastUsed = now
-		if !s.faults.take("refresh_token_omitted") {
-			out.RefreshToken = s.mem.refreshToken(c, i)
-		}
+		out.RefreshToken = s.mem.refreshToken(c, i)
 	}
 	return out, nil
 }

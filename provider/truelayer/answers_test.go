@@ -2,10 +2,13 @@ package truelayer_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,13 +115,13 @@ func TestEveryErrorOfTrueLayer(t *testing.T) {
 		{400, "invalid_authorization_code", meanings{"": reauth, "reauthuri": unrenewable}},
 
 		{401, "unauthorized", meanings{"": temporary, "reauthuri": unrenewable, "revoke": fine}},
-		{401, "unauthorized_client", meanings{"": misconfigured, "inspect": temporary, "accounts": temporary, "revoke": fine}},
+		{401, "unauthorized_client", meanings{"": misconfigured, "inspect": temporary, "accounts": temporary, "revoke": fine, "reauthuri": unrenewable}},
 		{401, "invalid_token", meanings{"": temporary, "reauthuri": unrenewable, "revoke": fine}},
 
 		{403, "access_denied", meanings{"": temporary, "inspect": revoked, "accounts": revoked, "revoke": fine, "reauthuri": unrenewable, "authuri": misconfigured}},
 		{403, "sca_exceeded", meanings{"": unsupported}},
 		{403, "invalid_credentials_key", meanings{"": reauth, "reauthuri": unrenewable}},
-		{404, "account_not_found", meanings{"": unsupported}},
+		{404, "account_not_found", meanings{"": unsupported, "reauthuri": unrenewable}},
 		{429, "provider_too_many_requests", meanings{"": limited}},
 		{429, "provider_request_limit_exceeded", meanings{"": limited}},
 		{501, "endpoint_not_supported", meanings{"": unsupported}},
@@ -142,6 +145,21 @@ func TestEveryErrorOfTrueLayer(t *testing.T) {
 		{429, "invalid_grant", meanings{"": limited}},
 		{404, "not_found_at_all", meanings{"": temporary, "reauthuri": unrenewable}},
 		{418, "teapot", meanings{"": temporary}},
+		{401, "access_denied", meanings{"": temporary, "authuri": misconfigured, "reauthuri": unrenewable, "revoke": fine}},
+		{401, "teapot", meanings{"": temporary, "reauthuri": unrenewable, "revoke": fine}},
+		{501, "teapot", meanings{"": unsupported}},
+
+		// What says that the settings are wrong, or that the bank is not to be
+		// renewed at all, is not a consent past its window.
+		{401, "invalid_client", meanings{"": misconfigured, "inspect": temporary, "accounts": temporary, "revoke": fine}},
+		{400, "unauthorized_client", meanings{"": misconfigured}},
+		{400, "invalid_request", meanings{"": misconfigured}},
+		{400, "invalid_scope", meanings{"": misconfigured}},
+		{400, "unsupported_grant_type", meanings{"": misconfigured}},
+		{404, "validation_error", meanings{"": misconfigured}},
+		{400, "provider_not_supported", meanings{"": unsupported}},
+		{404, "unsupported_provider", meanings{"": unsupported}},
+		{403, "insufficient_scope", meanings{"": unsupported}},
 	} {
 		for _, call := range calls {
 			want, own := tt.means[call.op]
@@ -261,20 +279,115 @@ func (spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A caller's deadline, and its going away, are told apart from each other and
+// from whatever a bank says, before an answer and in the middle of one.
 func TestASlowAnswerIsATimeoutAndNothingElse(t *testing.T) {
-	for _, call := range calls {
-		t.Run(call.op, func(t *testing.T) {
-			c, mock := edge(t)
-			mock.RegisterResponder(call.method, call.url, func(r *http.Request) (*http.Response, error) {
-				<-r.Context().Done()
-				return nil, r.Context().Err()
+	deadline := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, time.Millisecond)
+	}
+	gone := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		return ctx, cancel
+	}
+	for _, tt := range []struct {
+		name   string
+		limit  func(context.Context) (context.Context, context.CancelFunc)
+		answer httpmock.Responder
+		want   error
+	}{
+		{"no answer in time", deadline, silence, context.DeadlineExceeded},
+		{"half an answer in time", deadline, half, context.DeadlineExceeded},
+		{"a caller who has gone", gone, silence, context.Canceled},
+		{"a caller who goes half way", gone, half, context.Canceled},
+	} {
+		for _, call := range calls {
+			t.Run(tt.name+" at "+call.op, func(t *testing.T) {
+				c, mock := edge(t)
+				mock.RegisterResponder(call.method, call.url, tt.answer)
+				ctx, cancel := tt.limit(t.Context())
+				defer cancel()
+				err := call.do(ctx, c)
+				holdKind(t, err, call.op, temporary)
+				assert.ErrorIs(t, err, tt.want)
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			defer cancel()
-			err := call.do(ctx, c)
-			holdKind(t, err, call.op, temporary)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-		})
+		}
+	}
+}
+
+// silence never answers.
+func silence(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// half answers, and then no more.
+func half(r *http.Request) (*http.Response, error) {
+	resp, err := typed(200, "")(r)
+	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"access_token":"`+secretToken), stalled{r.Context()}))
+	return resp, err
+}
+
+type stalled struct{ ctx context.Context }
+
+func (s stalled) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
+}
+
+// The client's own bound is a timeout, too, though nobody's context ended.
+func TestTheClientsTimeoutBoundsEveryCall(t *testing.T) {
+	mock := httpmock.NewMockTransport()
+	mock.RegisterNoResponder(silence)
+	p, err := truelayer.Open(provider.Config{ClientID: "a", ClientSecret: secretClient, DirectLinks: true},
+		provider.Deps{HTTP: &http.Client{Transport: mock, Timeout: time.Millisecond}, Now: func() time.Time { return noon }})
+	require.NoError(t, err)
+	for _, call := range calls {
+		err := call.do(t.Context(), p.(*truelayer.Client))
+		holdKind(t, err, call.op, temporary)
+		require.ErrorIs(t, err, context.DeadlineExceeded, call.op)
+	}
+}
+
+// Why nothing came is said as far as it holds no address: an address, or what
+// a proxy says, may hold a token.
+func TestWhyNoAnswerCame(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		cause error
+		want  string
+	}{
+		{"refused", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, "connection refused"},
+		{"reset", fmt.Errorf("read %s: %w", secretAccess, syscall.ECONNRESET), "connection reset by peer"},
+		{"no such host", &net.DNSError{Err: "no such host", Name: secretAccess + ".example", IsNotFound: true}, "the host name cannot be resolved"},
+		{"a slow resolver", &net.DNSError{Err: "i/o timeout", Name: secretAccess, IsTimeout: true}, "context deadline exceeded"},
+		{"something else", errors.New("proxyconnect: " + secretAccess), "no_answer"},
+	} {
+		for _, call := range calls {
+			t.Run(tt.name+" at "+call.op, func(t *testing.T) {
+				c, mock := edge(t)
+				mock.RegisterResponder(call.method, call.url, httpmock.NewErrorResponder(tt.cause))
+				err := call.do(t.Context(), c)
+				holdKind(t, err, call.op, temporary)
+				assert.ErrorContains(t, err, tt.want)
+				assert.Zero(t, provider.AsError(err).Status)
+			})
+		}
+	}
+}
+
+func TestAConnectionThatIsRefused(t *testing.T) {
+	var nobody net.ListenConfig
+	port, err := nobody.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, port.Close())
+	p, err := truelayer.Open(provider.Config{ClientID: "a", ClientSecret: secretClient, DirectLinks: true, AuthURL: "http://" + port.Addr().String()},
+		provider.Deps{Now: func() time.Time { return noon }})
+	require.NoError(t, err)
+	for _, call := range calls {
+		err := call.do(t.Context(), p.(*truelayer.Client))
+		holdKind(t, err, call.op, temporary)
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, call.op)
 	}
 }
 
@@ -298,17 +411,19 @@ func TestRetryAfter(t *testing.T) {
 		{"none of a 503", 503, nil, -1},
 		{"of a 500 is not listened to", 500, http.Header{"Retry-After": {"30"}}, -1},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			c, mock := edge(t)
-			mock.RegisterResponder("GET", dataHost+"/me", httpmock.NewStringResponder(tt.status, "").HeaderSet(tt.header))
-			_, err := c.Inspect(t.Context(), secretAccess)
-			e := provider.AsError(err)
-			if tt.want < 0 {
-				assert.True(t, e.RetryAt.IsZero(), "%s", e.RetryAt)
-				return
-			}
-			assert.Equal(t, noon.Add(tt.want), e.RetryAt.UTC())
-		})
+		for _, call := range calls {
+			t.Run(tt.name+" at "+call.op, func(t *testing.T) {
+				c, mock := edge(t)
+				mock.RegisterResponder(call.method, call.url, httpmock.NewStringResponder(tt.status, "").HeaderSet(tt.header))
+				e := provider.AsError(call.do(t.Context(), c))
+				require.NotNil(t, e)
+				if tt.want < 0 {
+					assert.True(t, e.RetryAt.IsZero(), "%s", e.RetryAt)
+					return
+				}
+				assert.Equal(t, noon.Add(tt.want), e.RetryAt.UTC())
+			})
+		}
 	}
 }
 
@@ -335,9 +450,14 @@ func FuzzAnswers(f *testing.F) {
 			}
 			e, ok := errors.AsType[*provider.Error](err)
 			require.True(t, ok, "%T", err)
+			require.True(t, e.Kind >= temporary && e.Kind <= unsupported, "%s is not of the set", e.Kind)
 			if e.Kind == revoked {
 				require.Equal(t, 403, status)
 				require.Contains(t, body, "access_denied")
+			}
+			if e.Kind == reauth || e.Kind == unrenewable {
+				require.True(t, status >= 400 && status < 500, "%d", status)
+				require.True(t, json.Valid([]byte(body)), "nobody's word is taken for TrueLayer's")
 			}
 		}
 	})

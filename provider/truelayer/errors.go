@@ -88,7 +88,7 @@ func classify(op string, status int, code string) provider.Kind {
 	case status < 400 || status >= 500 || code == "":
 		return provider.Temporary
 	case op == opReauthURI:
-		return classifyReauth(status, kind, known)
+		return classifyReauth(status, code, kind, known)
 	case !known:
 		return provider.Temporary
 	case kind == provider.Revoked:
@@ -102,9 +102,13 @@ func classify(op string, status int, code string) provider.Kind {
 
 // classifyReauth reads what reauthuri answers. Its pairs of status and code are
 // not published; callers take 400, 401 and 404 as "go to the full flow"
-// (providers.md 1.4), unless the code says that something else is wrong.
-func classifyReauth(status int, kind provider.Kind, known bool) provider.Kind {
+// (providers.md 1.4), unless the code says that something else is wrong. The
+// call carries a refresh token and nothing of the client's, so that a 401 or 404
+// that names a client or an account speaks of what the token stands for.
+func classifyReauth(status int, code string, kind provider.Kind, known bool) provider.Kind {
 	switch {
+	case status == http.StatusUnauthorized && code == "unauthorized_client", status == http.StatusNotFound && code == "account_not_found":
+		return provider.Unrenewable
 	case known && (kind == provider.Misconfigured || kind == provider.Unsupported || kind == provider.RateLimited):
 		return kind
 	case known && (kind == provider.ReauthRequired || kind == provider.Revoked):

@@ -117,8 +117,11 @@ func (c *Client) tokenError(ctx context.Context, op string, err error) error {
 		}
 		return c.refusal(op, refused.Response, refused.Body)
 	}
-	if _, ok := errors.AsType[*url.Error](err); ok || ctx.Err() != nil {
+	if _, ok := errors.AsType[*url.Error](err); ok {
 		return noAnswer(op, err)
+	}
+	if ctx.Err() != nil {
+		return noAnswer(op, ctx.Err()) // the library keeps only the text of what ended an answer half way
 	}
 	return unread(op, 0) // the library does not tell apart what it could not read
 }

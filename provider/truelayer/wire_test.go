@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -317,11 +318,107 @@ func TestOpenReportsEveryFaultAtOnce(t *testing.T) {
 }
 
 func TestLiveAndSandboxHosts(t *testing.T) {
-	for env, host := range map[string]string{"": "auth.truelayer.com", "live": "auth.truelayer.com", "sandbox": "auth.truelayer-sandbox.com"} {
-		c, _ := edge(t, func(cfg *provider.Config) { cfg.ClientID, cfg.Environment = "acme", env })
+	type hosts struct{ auth, data string }
+	live, sandbox := hosts{"https://auth.truelayer.com", "https://api.truelayer.com/data/v1"}, hosts{authHost, dataHost}
+	local := hosts{"http://127.0.0.1:8081", "http://127.0.0.1:8081/data/v1"}
+	for _, tt := range []struct {
+		name string
+		cfg  provider.Config
+		want hosts
+	}{
+		{"by default", provider.Config{}, live},
+		{"live", provider.Config{Environment: "live"}, live},
+		{"sandbox", provider.Config{Environment: "sandbox"}, sandbox},
+		{"a simulator", provider.Config{AuthURL: "http://127.0.0.1:8081/"}, local},
+		{"a simulator of the sandbox", provider.Config{Environment: "sandbox", AuthURL: "http://127.0.0.1:8081"}, local},
+		{"two simulators", provider.Config{AuthURL: "https://a.example/auth/", DataURL: "https://d.example/v1/"}, hosts{"https://a.example/auth", "https://d.example/v1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, mock := edge(t, func(cfg *provider.Config) {
+				cfg.ClientID, cfg.Environment, cfg.AuthURL, cfg.DataURL = "acme", tt.cfg.Environment, tt.cfg.AuthURL, tt.cfg.DataURL
+			})
+			link, err := c.AuthURL(t.Context(), provider.LinkRequest{RedirectURI: oddURI})
+			require.NoError(t, err)
+			assert.True(t, strings.HasPrefix(link, tt.want.auth+"/?"), link)
+			assert.NotContains(t, fmt.Sprintf("%v %+v %#v", c, c, c), secretClient)
+			var asked []string
+			mock.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
+				asked = append(asked, r.Method+" "+r.URL.String())
+				return typed(500, "")(r)
+			})
+			var want []string
+			for _, call := range calls {
+				require.Error(t, call.do(t.Context(), c))
+				want = append(want, call.method+" "+strings.NewReplacer(dataHost, tt.want.data, authHost, tt.want.auth).Replace(call.url))
+			}
+			assert.Equal(t, want, asked)
+		})
+	}
+}
+
+// Nothing of a call but what it is for goes over the wire: no cookie, no
+// query, and a bearer only where the data is asked for.
+func TestTheHeadersOfEveryCall(t *testing.T) {
+	bearers := map[string]string{"inspect": "Bearer " + secretAccess, "accounts": "Bearer " + secretAccess, "revoke": "Bearer " + secretAccess}
+	types := map[string]string{
+		"authuri": "application/json", "reauthuri": "application/json", "extend": "application/json",
+		"exchange": "application/x-www-form-urlencoded", "refresh": "application/x-www-form-urlencoded",
+	}
+	for _, call := range calls {
+		t.Run(call.op, func(t *testing.T) {
+			c, mock := edge(t)
+			var r http.Request
+			var sent string
+			mock.RegisterResponder(call.method, call.url, record(&r, &sent, typed(500, "")))
+			require.Error(t, call.do(t.Context(), c))
+			assert.Equal(t, bearers[call.op], r.Header.Get("Authorization"))
+			assert.Equal(t, types[call.op], r.Header.Get("Content-Type"))
+			assert.Equal(t, types[call.op] == "", sent == "", "a body has a type")
+			assert.Empty(t, r.URL.RawQuery)
+			assert.Empty(t, r.Header.Get("Cookie"))
+		})
+	}
+}
+
+// A connection that is given back is deleted (providers.md 1.9); callers of
+// TrueLayer's have seen 200 and 204.
+func TestRevoke(t *testing.T) {
+	for status, body := range map[int]string{200: `{}`, 204: "", 202: "<html>"} {
+		c, mock := edge(t)
+		var r http.Request
+		var sent string
+		mock.RegisterResponder("DELETE", authHost+"/api/delete", record(&r, &sent, httpmock.NewStringResponder(status, body)))
+		require.NoError(t, c.Revoke(t.Context(), secretAccess), "%d", status)
+		assert.Equal(t, "Bearer "+secretAccess, r.Header.Get("Authorization"))
+		assert.Empty(t, sent)
+	}
+}
+
+// Two links are two journeys.
+func TestEveryDialogLinkHasItsOwnNonce(t *testing.T) {
+	c, _ := edge(t)
+	seen := map[string]bool{}
+	for range 20 {
 		link, err := c.AuthURL(t.Context(), provider.LinkRequest{RedirectURI: oddURI})
 		require.NoError(t, err)
-		assert.True(t, strings.HasPrefix(link, "https://"+host+"/?"), link)
-		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", c, c, c), secretClient)
+		seen[link] = true
 	}
+	assert.Len(t, seen, 20)
+}
+
+// One client serves many requests at once.
+func TestManyCallsAtOnce(t *testing.T) {
+	c, mock := edge(t)
+	for _, call := range calls {
+		mock.RegisterResponder(call.method, call.url, typed(200, `{"result":"https://bank.example/","success":true,"access_token":"a",
+			"results":[{"credentials_id":"c"}],"action_needed":"no_action_needed"}`))
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		for _, call := range calls {
+			group.Go(func() { assert.NoError(t, call.do(t.Context(), c), call.op) })
+		}
+	}
+	group.Wait()
+	assert.Equal(t, 8*len(calls), mock.GetTotalCallCount())
 }

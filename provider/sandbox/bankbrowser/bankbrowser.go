@@ -15,8 +15,8 @@ import (
 // Person says how somebody behaves at the bank.
 type Person struct {
 	User, Password string
-	Deny           bool              // presses the refusing control on the last page
-	Fields         map[string]string // answers to what a page asks for beside a login
+	Deny           bool              // presses the refusing control on the first page that asks for no login
+	Fields         map[string]string // answers to what a page asks for beside a login; the rest is left as the page has it
 }
 
 // John is the sandbox's first user.
@@ -29,9 +29,10 @@ func Numbered(n int) Person {
 
 // Visit is what somebody saw.
 type Visit struct {
-	Return *url.URL // where the bank sent the browser back to; nil where it did not
-	Pages  []string // titles, in order
-	Status int      // of the last page
+	Return *url.URL   // where the bank sent the browser back to; nil where it did not
+	Form   url.Values // what the browser would post there (response_mode=form_post); else nil
+	Pages  []string   // titles, in order
+	Status int        // of the last page
 }
 
 const mostSteps = 15
@@ -71,6 +72,10 @@ func (p Person) Go(ctx context.Context, link string) (Visit, error) {
 			return v, err
 		}
 		form = p.fill(body)
+		if next.Host != home.Host {
+			v.Return, v.Form = next, form
+			return v, nil
+		}
 	}
 	return v, errors.New("bankbrowser: the bank's pages do not end")
 }
@@ -99,7 +104,8 @@ func fetch(ctx context.Context, client *http.Client, u *url.URL, form url.Values
 var (
 	heading    = regexp.MustCompile(`<h1>([^<]*)</h1>`)
 	formAction = regexp.MustCompile(`<form method="post" action="([^"]*)"`)
-	inputName  = regexp.MustCompile(`<input[^>]* name="([^"]+)"`)
+	inputTag   = regexp.MustCompile(`<input[^>]*>`)
+	attribute  = regexp.MustCompile(` (name|type|value)="([^"]*)"`)
 )
 
 func first(re *regexp.Regexp, s string) string {
@@ -109,16 +115,26 @@ func first(re *regexp.Regexp, s string) string {
 	return ""
 }
 
+// fill answers a page's form: what the person knows, and the rest as it stands.
 func (p Person) fill(body string) url.Values {
 	form := url.Values{}
-	for _, m := range inputName.FindAllStringSubmatch(body, -1) {
-		switch name := m[1]; name {
-		case "username":
+	for _, tag := range inputTag.FindAllString(body, -1) {
+		is := map[string]string{}
+		for _, m := range attribute.FindAllStringSubmatch(tag, -1) {
+			is[m[1]] = html.UnescapeString(m[2])
+		}
+		name := is["name"]
+		answer, known := p.Fields[name]
+		switch {
+		case name == "username":
 			form.Set(name, p.User)
-		case "password":
+		case name == "password":
 			form.Set(name, p.Password)
+		case known:
+			form.Set(name, answer)
+		case is["type"] == "radio" && !strings.Contains(tag, " checked"):
 		default:
-			form.Set(name, p.Fields[name])
+			form.Set(name, is["value"])
 		}
 	}
 	if p.Deny && !form.Has("username") {
