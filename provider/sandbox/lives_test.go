@@ -140,4 +140,8 @@ func TestAnotherLoginRenewsNothing(t *testing.T) {
 	assert.Equal(t, before, after)
 	assert.Equal(t, 200, w.refresh(g.refresh).Status)
 	assert.Equal(t, 200, w.refresh(other.refresh).Status, "an older link's token goes on")
+
+	narrow := w.exchange(w.visit(bankbrowser.Numbered(3), w.dialog("scope", "info offline_access")).Get("code"))
+	a = w.exchange(w.visit(bankbrowser.Numbered(3), w.reauth(g.refresh).text("result")).Get("code"))
+	assert.Equal(t, narrow.text("scope"), a.text("scope"), "nor does a renewal ask for more than there was")
 }
