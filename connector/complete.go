@@ -368,8 +368,10 @@ func (c *Connector) fail(ctx context.Context, a consent.Attempt, status consent.
 			return a, err
 		}
 		f.GiveBack = back
-		f.ForgetAccess = a.CredentialsID != ""
 	}
+	// An exchange has superseded the cached access token, at a provider that
+	// honours only the newest.
+	f.ForgetAccess = kept != nil || status == consent.AttemptInterrupted
 	finished, err := c.registry.FinishAttempt(ctx, f)
 	if err != nil {
 		return a, err

@@ -31,6 +31,7 @@ const (
 	purposeState     = "state"
 	purposeAccount   = "account"
 	purposeReuse     = "attempt-reuse"
+	purposeVerifier  = "pkce-verifier"
 	purposeResult    = "link-result"
 	purposeReconnect = "reconnect-link"
 	purposePseudonym = "erased-user"

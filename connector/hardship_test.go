@@ -94,6 +94,14 @@ func TestAGrantOfUnknownOwnerIsNotGivenBackOverAGoodConsent(t *testing.T) {
 	require.Error(t, err, "cut off before anybody was asked whose grant it is")
 	w.reg.onKeepGrant = nil
 	assert.Equal(t, consent.AttemptRenewed, w.forward(s2, r2).Attempt.Status)
+	once := w.get(con.ID)
+	w.advance(3 * time.Minute)
+	require.NoError(t, w.Upkeep(t.Context()))
+	w.same(once)
+	a, err := w.Attempt(t.Context(), w.app, s1.Attempt.ID)
+	require.NoError(t, err)
+	assert.Equal(t, consent.AttemptRenewed, a.Status, "the first to return has won; this one shows its outcome")
+	assert.Equal(t, 2, w.get(con.ID).Cycle)
 	for range 2 {
 		require.NoError(t, w.Upkeep(t.Context()))
 		w.advance(3 * time.Hour)
@@ -120,8 +128,23 @@ func TestARefusalToSayWhoseGrantItIsKillsNothing(t *testing.T) {
 	assert.Equal(t, consent.AttemptFailed, out.Attempt.Status)
 	require.Error(t, out.Err(), "the failure is ours to report")
 	require.NoError(t, w.Upkeep(t.Context()))
+	token, err := w.Token(t.Context(), w.app, con.ID, false)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, w.read(token.Token), "the exchange has superseded the cached access token")
 	w.same(con)
 	w.works(con)
+}
+
+// read is what the bank answers to an access token.
+func (w *world) read(access string) int {
+	w.Helper()
+	req, err := http.NewRequestWithContext(w.Context(), http.MethodGet, w.bankAt+"/data/v1/me", nil)
+	require.NoError(w, err)
+	req.Header.Set("Authorization", "Bearer "+access)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(w, err)
+	require.NoError(w, resp.Body.Close())
+	return resp.StatusCode
 }
 
 func answer(status int, body string) *http.Response {
@@ -427,15 +450,56 @@ func TestALinkPressedTwiceNeedsNoAttemptToBeNamed(t *testing.T) {
 	link, err := w.NewReconnectLink(t.Context(), w.app, con.ID, connector.ReconnectRequest{State: []byte("mail")})
 	require.NoError(t, err)
 	token := link.URL[strings.LastIndex(link.URL, "/")+1:]
-	_, _, err = w.PressReconnectLink(t.Context(), token)
-	require.NoError(t, err)
-	_, second, err := w.PressReconnectLink(t.Context(), token)
-	require.NoError(t, err)
-	state, ret := w.visit(bankbrowser.John(), second.URI)
+	presses := make([]connector.Started, 3) // a scanner's may come before the person's, or after
+	for i := range presses {
+		_, presses[i], err = w.PressReconnectLink(t.Context(), token)
+		require.NoError(t, err)
+	}
+	state, ret := w.visit(bankbrowser.John(), presses[1].URI)
 	assert.Equal(t, "mail", state)
-	out, err := w.CompleteForwarded(t.Context(), w.app, connector.Forwarded{State: []byte(state)}, ret)
+	for range 2 {
+		out, err := w.CompleteForwarded(t.Context(), w.app, connector.Forwarded{State: []byte(state)}, ret)
+		require.NoError(t, err)
+		require.NoError(t, out.Err())
+		assert.Equal(t, consent.AttemptRenewed, out.Attempt.Status)
+	}
+	assert.Equal(t, 2, w.get(con.ID).Cycle)
+}
+
+func TestAnUnconfirmedLinkIsNotGivenBackOverAnotherThatWaits(t *testing.T) {
+	w := newWorld(t, confirming)
+	link := func(user string) (connector.Started, connector.Outcome) {
+		s, err := w.StartLink(t.Context(), w.app, connector.LinkRequest{Provider: "truelayer", ProviderID: "mock", UserID: user, ReturnTo: appReturn})
+		require.NoError(t, err)
+		state, ret := w.visit(bankbrowser.John(), s.URI)
+		_, out, err := w.CompleteHosted(t.Context(), state, ret)
+		require.NoError(t, err)
+		require.Equal(t, consent.AttemptPending, out.Attempt.Status)
+		return s, out
+	}
+	link("stranger")
+	w.advance(50 * time.Minute)
+	s, out := link("owner")
+	w.advance(11 * time.Minute)
+	require.NoError(t, w.Upkeep(t.Context())) // the stranger's hour is over
+	done, err := w.Confirm(t.Context(), w.app, s.Attempt.ID, out.Result)
 	require.NoError(t, err)
-	assert.Equal(t, consent.AttemptRenewed, out.Attempt.Status)
+	assert.Equal(t, consent.AttemptLinked, done.Attempt.Status)
+	w.works(*done.Consent)
+}
+
+func TestErasingDoesNotWaitForAProviderThatIsDown(t *testing.T) {
+	w := newWorld(t)
+	con := w.linked("u", bankbrowser.John())
+	s := w.reauth(con)
+	_, ret := w.visit(bankbrowser.John(), s.URI)
+	w.fault("internal_error")
+	_, err := w.CompleteForwarded(t.Context(), w.app, connector.Forwarded{AttemptID: s.Attempt.ID}, ret)
+	require.Error(t, err)
+	require.NoError(t, w.EraseUser(t.Context(), w.app, "u"))
+	got := w.get(con.ID)
+	assert.Equal(t, consent.Revoked, w.StatusNow(&got))
+	assert.Equal(t, consent.AttemptFailed, w.forward(s, ret).Attempt.Status)
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -140,6 +140,20 @@ func (c *Connector) endErased(ctx context.Context, a consent.Attempt) error {
 	case consent.AttemptStarted:
 		_, err := c.fail(ctx, a, consent.AttemptFailed, reasonErased, nil)
 		return err
+	case consent.AttemptClaimed: // and left, or ErrBusy says that somebody is at it
+		now := c.now()
+		a, err := c.registry.ClaimAttempt(ctx, consent.Claim{
+			ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
+		})
+		if err != nil || a.Status.Finished() {
+			return err
+		}
+		var kept *keptGrant
+		if k, err := c.openGrant(a); len(a.Grant) > 0 && err == nil {
+			kept = &k
+		}
+		_, err = c.fail(ctx, a, consent.AttemptFailed, reasonErased, kept)
+		return err
 	case consent.AttemptPending:
 		now := c.now()
 		a, err := c.registry.ClaimConfirmation(ctx, consent.Claim{

@@ -117,14 +117,14 @@ func (c *Connector) settle(ctx context.Context, app *consent.Application, p prov
 		if reason := differs(&con, id); reason != "" {
 			return c.fail(ctx, a, consent.AttemptMismatched, reason, &kept)
 		}
-		return c.renew(ctx, app, a, con, id, kept)
+		return c.renewOnce(ctx, app, a, con, id, kept)
 	case consent.KindRelink:
 		con, err := c.registry.Consent(ctx, app.ID, a.ConsentID)
 		if err != nil {
 			return a, c.release(ctx, a, err)
 		}
 		if differs(&con, id) == "" || knownAccountIn(&con, id) {
-			return c.renew(ctx, app, a, con, id, kept)
+			return c.renewOnce(ctx, app, a, con, id, kept)
 		}
 		return c.link(ctx, app, a, con.ID, id, kept, vouched)
 	default:
@@ -148,6 +148,16 @@ func differs(con *consent.Consent, id identity) string {
 // back: proof enough for a relink, which may bring a new credentials id.
 func knownAccountIn(con *consent.Consent, id identity) bool {
 	return len(con.Accounts) > 0 && consent.SharesAccount(con.Accounts, id.accounts)
+}
+
+// renewOnce renews the consent if it is still in the cycle in which the attempt
+// began: of several attempts the first to return wins, also over one that was
+// taken up late with a grant in its hand.
+func (c *Connector) renewOnce(ctx context.Context, app *consent.Application, a consent.Attempt, con consent.Consent, id identity, kept keptGrant) (consent.Attempt, error) {
+	if con.Cycle != a.Cycle {
+		return c.overtaken(ctx, a, con.ID, kept)
+	}
+	return c.renew(ctx, app, a, con, id, kept)
 }
 
 // renew starts the consent's next cycle. A claim that was lost or a consent

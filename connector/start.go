@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -285,7 +286,10 @@ func (c *Connector) begin(ctx context.Context, app *consent.Application, t trip)
 			return Started{}, err
 		}
 	}
-	verifier := randomToken()
+	verifier, err := c.verifier(&a)
+	if err != nil {
+		return Started{}, err
+	}
 	challenge := sha256.Sum256([]byte(verifier))
 	uri, err := t.link(ctx, state, base64.RawURLEncoding.EncodeToString(challenge[:]))
 	if err != nil {
@@ -309,6 +313,18 @@ func (c *Connector) begin(ctx context.Context, app *consent.Application, t trip)
 		return Started{}, err
 	}
 	return Started{Attempt: a, URI: uri, Consent: t.con}, nil
+}
+
+// verifier is an attempt's PKCE verifier. One reconnect link pressed several
+// times leads to several attempts with one state, which is all that the
+// application then sees of them: they share a verifier, so that whichever of
+// them a code came from, it can be redeemed.
+func (c *Connector) verifier(a *consent.Attempt) (string, error) {
+	if a.Origin != consent.OriginPage || a.Hosted {
+		return randomToken(), nil
+	}
+	sum, err := c.keys.Fingerprint(purposeVerifier, fmt.Appendf(nil, "%s\x00%d\x00%s", a.ConsentID, a.Cycle, a.CallerState))
+	return base64.RawURLEncoding.EncodeToString(sum), err
 }
 
 // providerState is what the provider is to bring back: a secret of ours where

@@ -149,7 +149,7 @@ type Consents interface {
 
 	// CredentialsInUse reports whether an unrevoked consent of the
 	// application, other than the named one, has these credentials. A pending
-	// consent does not count: nobody relies on it.
+	// one counts: it may be confirmed yet.
 	CredentialsInUse(ctx context.Context, applicationID, provider, credentialsID, exceptConsentID string) (bool, error)
 }
 
@@ -179,8 +179,8 @@ type Finish struct {
 	Event         *Event    // for the attempt's consent; nil for none
 	GiveBack      *GiveBack // queued in the same step; nil for none
 	// ForgetAccess drops the cached access tokens of the consents with
-	// CredentialsID: the provider honours only the newest, which was the
-	// attempt's.
+	// CredentialsID, or where that is unknown of the attempt's consent: the
+	// provider honours only the newest, which was the attempt's.
 	ForgetAccess bool
 }
 

@@ -26,7 +26,7 @@ var (
 		AND (:credentials = '' OR credentials_id = :credentials)
 		AND (:user = '' OR user_id = :user) AND (:provider = '' OR provider = :provider) ORDER BY created_at, id`)
 	credentialsInUse = both(`SELECT count(*) FROM consents WHERE application_id = :app AND credentials_id = :credentials
-		AND provider = :provider AND id <> :except AND revoked_at IS NULL AND NOT pending`)
+		AND provider = :provider AND id <> :except AND revoked_at IS NULL`)
 
 	selectEvents = both(`SELECT ` + columns(eventColumns) + ` FROM events
 		WHERE application_id = :app AND consent_id = :id AND seq > :after ORDER BY seq LIMIT :limit`)

@@ -17,7 +17,7 @@ var (
 	lockAlike = locking(`SELECT id FROM consents WHERE application_id = :app
 		AND (id = :consent OR credentials_id = :credentials AND provider = :provider) ORDER BY id`)
 	forgetAccess = both(`UPDATE consents SET access_token = NULL, access_expires_at = NULL
-		WHERE application_id = :app AND credentials_id = :credentials AND provider = :provider`)
+		WHERE application_id = :app AND (credentials_id = :credentials AND provider = :provider OR :credentials = '' AND id = :consent)`)
 )
 
 // FinishAttempt implements consent.Attempts.

@@ -118,6 +118,17 @@ var attemptTests = []test{
 		assert.Empty(w, byState([]byte("none")))
 		assert.Empty(w, byState(nil), "no state is no fingerprint")
 	}},
+	{"FinishAttempt/of a grant whose owner nobody knows", func(w *world) {
+		c, other := w.stored(), w.stored()
+		a := w.claimed(w.begun(&c))
+		f := finish(a, consent.AttemptInterrupted)
+		f.CredentialsID, f.ForgetAccess = "", true
+		_, err := w.r.FinishAttempt(w.Context(), f)
+		require.NoError(w, err)
+		c.Tokens.Access, c.Tokens.AccessExpiresAt = nil, time.Time{}
+		assert.Equal(w, c, w.look(c), "it may have superseded the consent's own access token")
+		assert.Equal(w, other, w.look(other))
+	}},
 	{"FinishAttempt/by its claim", func(w *world) {
 		c := w.stored()
 		other := w.stored(func(o *consent.Consent) { o.CredentialsID = "cred_came_back" })

@@ -198,7 +198,7 @@ var consentTests = []test{
 		w.revoked(c)
 		assert.False(w, inUse(c.Provider, c.CredentialsID, ""))
 		_, pending := w.pending()
-		assert.False(w, inUse(pending.Provider, pending.CredentialsID, ""), "nobody relies on a pending one")
+		assert.True(w, inUse(pending.Provider, pending.CredentialsID, ""), "it may be confirmed yet")
 	}},
 	{"Events/pages", func(w *world) {
 		c := w.stored()
