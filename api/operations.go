@@ -71,7 +71,7 @@ var operations = []operation{
 		body:  CallbackRequest{}, status: http.StatusOK, reply: CallbackResult{}, handle: (*Server).callback,
 		codes: append([]consent.Code{
 			consent.CodeAttemptNotFound, consent.CodeStateUnknown, consent.CodeStateAmbiguous, consent.CodeAttemptExpired,
-			consent.CodeAttemptInProgress, consent.CodeAttemptInterrupted, consent.CodeCredentialsMismatch,
+			consent.CodeAttemptInProgress, consent.CodeAttemptInterrupted, consent.CodeCredentialsMismatch, consent.CodeConsentPending,
 			consent.CodeCodeRefused, consent.CodeIdentityUnproven, consent.CodeConsentRevoked,
 		}, atProvider...),
 	},
@@ -85,7 +85,7 @@ var operations = []operation{
 		about: "A hosted first link stays pending, without token or data, until the application confirms it from the session of the person who asked for it. What is not confirmed within an hour is given back.",
 		body:  ConfirmRequest{}, status: http.StatusOK, reply: CallbackResult{}, handle: (*Server).confirm,
 		codes: append([]consent.Code{
-			consent.CodeAttemptNotFound, consent.CodeResultInvalid, consent.CodeAttemptExpired, consent.CodeAttemptInProgress,
+			consent.CodeAttemptNotFound, consent.CodeResultInvalid, consent.CodeAttemptExpired, consent.CodeAttemptInProgress, consent.CodeCodeRefused,
 			consent.CodeIdentityUnproven, consent.CodeConsentRevoked, consent.CodeCredentialsMismatch,
 		}, atProvider...),
 	},
@@ -151,7 +151,7 @@ var operations = []operation{
 		method: http.MethodDelete, path: "/v1/users/{id}", id: "eraseUser", summary: "Erase a person",
 		about:  "Revokes all of the person's consents and forgets the person; what remains of the history carries a pseudonym.",
 		status: http.StatusNoContent, handle: (*Server).eraseUser,
-		codes: []consent.Code{consent.CodeUserNotFound},
+		codes: []consent.Code{consent.CodeUserNotFound, consent.CodeAttemptInProgress},
 	},
 }
 

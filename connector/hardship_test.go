@@ -503,3 +503,25 @@ func TestErasingDoesNotWaitForAProviderThatIsDown(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+func TestAnAttemptThatWaitsForTheProviderLeavesNoDeadAccessToken(t *testing.T) {
+	var down atomic.Bool
+	w := newWorld(t, through(func(r *http.Request) (*http.Response, error) {
+		if down.Load() && strings.HasSuffix(r.URL.Path, "/me") {
+			return answer(http.StatusBadGateway, `{"error":"provider_error"}`), nil
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	}))
+	con := w.linked("u", bankbrowser.John())
+	s := w.reauth(con)
+	_, ret := w.visit(bankbrowser.John(), s.URI)
+	down.Store(true)
+	_, err := w.CompleteForwarded(t.Context(), w.app, connector.Forwarded{AttemptID: s.Attempt.ID}, ret)
+	require.Equal(t, consent.CodeProviderUnavailable, consent.CodeOf(err), "%v", err)
+	down.Store(false)
+	token, err := w.Token(t.Context(), w.app, con.ID, false)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, w.read(token.Token))
+	assert.Equal(t, consent.AttemptRenewed, w.forward(s, ret).Attempt.Status)
+	w.works(con)
+}

@@ -285,6 +285,7 @@ func TestLaw6NothingSecretIsAtRestOrInALogInTheClear(t *testing.T) {
 	secrets = append(secrets, w.refreshToken(john), "client-secret-0123456789")
 	for _, fault := range []string{"", "refresh_token_rotates", "internal_error", "code_already_used", "other_bank_login"} {
 		s := w.reauth(john)
+		secrets = append(secrets, w.verifier(s.Attempt))
 		if fault == "other_bank_login" {
 			w.fault(fault)
 		}

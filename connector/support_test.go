@@ -32,6 +32,16 @@ func (w *world) refreshToken(c consent.Consent) string {
 	return string(plain)
 }
 
+// verifier opens an attempt's PKCE verifier.
+func (w *world) verifier(a consent.Attempt) string {
+	w.Helper()
+	stored, err := w.store.Attempt(w.Context(), w.app.ID, a.ID)
+	require.NoError(w, err)
+	plain, err := w.keys.Open(stored.Verifier, a.ID)
+	require.NoError(w, err)
+	return string(plain)
+}
+
 // databaseBytes is everything that the database holds: its files, or a dump.
 func (w *world) databaseBytes() string {
 	w.Helper()

@@ -271,7 +271,8 @@ type Attempts interface {
 	// KeepGrant stores what the code brought, and forgets the code.
 	KeepGrant(ctx context.Context, applicationID, attemptID, claimID string, grant Sealed) error
 	// ReleaseAttempt ends a claim without an outcome: the attempt can be
-	// claimed again at once. Code and grant are kept.
+	// claimed again at once. Code and grant are kept; where there is a grant,
+	// its consent's cached access token, which it superseded, is dropped.
 	ReleaseAttempt(ctx context.Context, applicationID, attemptID, claimID string, now time.Time) error
 
 	FinishAttempt(ctx context.Context, f Finish) (Attempt, error)

@@ -126,6 +126,12 @@ func (s *Store) ReleaseAttempt(ctx context.Context, applicationID, attemptID, cl
 		if err := q.freeLease(ctx, &a); err != nil {
 			return err
 		}
+		if len(a.Grant) > 0 {
+			own := args{"app": applicationID, "consent": a.ConsentID, "provider": a.Provider, "credentials": ""}
+			if _, err := q.exec(ctx, forgetAccess, own); err != nil {
+				return err
+			}
+		}
 		return q.one(ctx, releaseAttempt, args{"app": applicationID, "id": attemptID, "now": stamp{now}})
 	})
 }
