@@ -330,6 +330,9 @@ func (w *bench) storeCallback(ctx context.Context, attempt string) error {
 	if err != nil {
 		return err
 	}
+	if err := w.store.ForgetAccess(ctx, app.ID, con.Provider, con.CredentialsID, con.ID); err != nil {
+		return err
+	}
 	if _, err = w.store.Attempt(ctx, app.ID, attempt); err != nil {
 		return err
 	}

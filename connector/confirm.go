@@ -112,6 +112,7 @@ func (c *Connector) activate(ctx context.Context, app *consent.Application, a co
 	case err != nil:
 		return a, err
 	}
+	c.forgetSuperseded(ctx, &con)
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 

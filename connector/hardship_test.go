@@ -525,3 +525,22 @@ func TestAnAttemptThatWaitsForTheProviderLeavesNoDeadAccessToken(t *testing.T) {
 	assert.Equal(t, consent.AttemptRenewed, w.forward(s, ret).Attempt.Status)
 	w.works(con)
 }
+
+func TestTwoUsersWithOneBankLoginServeNoDeadAccessToken(t *testing.T) {
+	w := newWorld(t)
+	reads := func(con consent.Consent) {
+		t.Helper()
+		token, err := w.Token(t.Context(), w.app, con.ID, false)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusOK, w.read(token.Token))
+	}
+	ada := w.linked("ada", bankbrowser.John())
+	grace := w.linked("grace", bankbrowser.John()) // at the bank they are one
+	reads(ada)
+	reads(grace)
+	reads(ada)
+	s := w.reauth(grace)
+	_, ret := w.visit(bankbrowser.John(), s.URI)
+	assert.Equal(t, consent.AttemptRenewed, w.forward(s, ret).Attempt.Status)
+	reads(ada)
+}

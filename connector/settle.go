@@ -185,6 +185,7 @@ func (c *Connector) renew(ctx context.Context, app *consent.Application, a conse
 	case err != nil:
 		return a, err
 	}
+	c.forgetSuperseded(ctx, &next)
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 
@@ -328,6 +329,7 @@ func (c *Connector) link(ctx context.Context, app *consent.Application, a consen
 	case err != nil:
 		return a, err
 	}
+	c.forgetSuperseded(ctx, &con)
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 
@@ -351,6 +353,8 @@ func (c *Connector) hold(ctx context.Context, a consent.Attempt, consentID strin
 	if err != nil {
 		return a, err
 	}
+	// The consent's own access token too: the held grant's is the newest.
+	c.forgetSuperseded(ctx, &consent.Consent{ApplicationID: a.ApplicationID, Provider: a.Provider, CredentialsID: a.CredentialsID})
 	return c.registry.Attempt(ctx, a.ApplicationID, a.ID)
 }
 

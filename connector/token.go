@@ -161,12 +161,27 @@ func (c *Connector) store(ctx context.Context, con *consent.Consent, leaseID str
 	if err != nil {
 		return err
 	}
-	return insist(ctx, func(ctx context.Context) error {
+	err = insist(ctx, func(ctx context.Context) error {
 		return c.registry.StoreTokens(ctx, consent.TokenUpdate{
 			ApplicationID: con.ApplicationID, ConsentID: con.ID, LeaseID: leaseID,
 			Tokens: next.Tokens, TokenHash: hash, Custody: con.Custody,
 		})
 	})
+	if err != nil || g.AccessToken == "" {
+		return err
+	}
+	c.forgetSuperseded(ctx, con)
+	return nil
+}
+
+// forgetSuperseded drops the access tokens that a new one of con has
+// superseded: those of other users who share its bank login. Where that fails
+// they run out by themselves.
+func (c *Connector) forgetSuperseded(ctx context.Context, con *consent.Consent) {
+	err := c.registry.ForgetAccess(context.WithoutCancel(ctx), con.ApplicationID, con.Provider, con.CredentialsID, con.ID)
+	if err != nil {
+		c.log.Warn("superseded access tokens not forgotten", "consent", con.ID, "error", err)
+	}
 }
 
 // HandIn takes the newest refresh token of a consent that the application

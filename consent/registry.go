@@ -144,6 +144,10 @@ type Consents interface {
 	EndLease(ctx context.Context, applicationID, consentID, leaseID string) error
 
 	StoreTokens(ctx context.Context, u TokenUpdate) error
+	// ForgetAccess drops the cached access tokens of the consents with these
+	// credentials, other than the named one: the provider honours only the
+	// newest, and that is the named one's.
+	ForgetAccess(ctx context.Context, applicationID, provider, credentialsID, exceptConsentID string) error
 	SetOutlook(ctx context.Context, o Outlook) error
 	Revoke(ctx context.Context, r Revocation) (Consent, error)
 

@@ -43,6 +43,8 @@ var (
 	storeTokens = both(`UPDATE consents SET refresh_token = COALESCE(:refresh, refresh_token), access_token = :access,
 		access_expires_at = :access_expires_at, refreshed_at = :refreshed_at, custody = :custody, refused_at = NULL
 		WHERE application_id = :app AND id = :id AND lease_id = :lease AND lease_id <> '' AND revoked_at IS NULL`)
+	forgetOthers = both(`UPDATE consents SET access_token = NULL, access_expires_at = NULL
+		WHERE application_id = :app AND credentials_id = :credentials AND provider = :provider AND id <> :except AND access_token IS NOT NULL`)
 	setOutlook = both(`UPDATE consents SET expires_at = :expires_at, expiry_source = :expiry_source, ended_at = :ended_at, ended_reason = :ended_reason,
 		refused_at = :refused_at, lapsing_at = :lapsing_at, lapses_at = :lapses_at, renewable_until = :renewable_until, next_stage_at = :next_stage_at
 		WHERE application_id = :app AND id = :id AND cycle = :cycle AND revoked_at IS NULL`)
@@ -161,6 +163,14 @@ func (s *Store) StoreTokens(ctx context.Context, u consent.TokenUpdate) error {
 			return consent.ErrClaimLost
 		}
 		return q.addHash(ctx, u.ApplicationID, u.ConsentID, u.TokenHash)
+	})
+}
+
+// ForgetAccess implements consent.Consents.
+func (s *Store) ForgetAccess(ctx context.Context, applicationID, provider, credentialsID, exceptConsentID string) error {
+	return again(func() error {
+		_, err := s.query().exec(ctx, forgetOthers, args{"app": applicationID, "provider": provider, "credentials": credentialsID, "except": exceptConsentID})
+		return err
 	})
 }
 

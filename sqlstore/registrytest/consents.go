@@ -183,6 +183,20 @@ var consentTests = []test{
 			assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHash: []byte(hash)}), hash)
 		}
 	}},
+	{"ForgetAccess/of everybody else with the login", func(w *world) {
+		c := w.stored()
+		same := func(o *consent.Consent) { o.CredentialsID = c.CredentialsID }
+		other, bystander := w.stored(same), w.stored()
+		elsewhere := w.stored(same, func(o *consent.Consent) { o.Provider = "yapily" })
+		require.NoError(w, w.r.ForgetAccess(w.Context(), w.app.ID, c.Provider, c.CredentialsID, c.ID))
+		assert.Equal(w, c, w.look(c))
+		assert.Equal(w, bystander, w.look(bystander))
+		assert.Equal(w, elsewhere, w.look(elsewhere))
+		other.Tokens.Access, other.Tokens.AccessExpiresAt = nil, time.Time{}
+		assert.Equal(w, other, w.look(other))
+		require.NoError(w, w.r.ForgetAccess(w.Context(), newWorld(w.T, w.r).app.ID, c.Provider, c.CredentialsID, ""))
+		assert.Equal(w, c, w.look(c), "another application's")
+	}},
 	{"CredentialsInUse", func(w *world) {
 		c := w.stored()
 		inUse := func(provider, credentials, except string) bool {
