@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -101,22 +99,21 @@ func (c *Connector) attemptByState(ctx context.Context, app *consent.Application
 			live = append(live, a)
 		}
 	}
-	switch len(live) {
-	case 0:
+	switch {
+	case len(live) == 0:
 		return found[0], nil
-	case 1:
+	case len(live) == 1, pressedTwice(live):
 		return live[0], nil
+	default:
+		return consent.Attempt{}, &consent.Error{Code: consent.CodeStateAmbiguous, Field: "state",
+			Detail: "Several live attempts have this state; name one by attempt_id."}
 	}
-	if pressedTwice(live) {
-		return live[0], nil
-	}
-	return consent.Attempt{}, &consent.Error{Code: consent.CodeStateAmbiguous, Field: "state",
-		Detail: "Several live attempts have this state; name one by attempt_id."}
 }
 
 // pressedTwice reports whether attempts come from one reconnect link, pressed
 // more than once: the application made one link, so it knows one state and no
-// attempt. The person comes back from the last press.
+// attempt. Whichever the person comes back from, its code can be redeemed for
+// any of them; see verifier.
 func pressedTwice(live []consent.Attempt) bool {
 	for _, a := range live {
 		if a.Origin != consent.OriginPage || a.ConsentID != live[0].ConsentID {
@@ -137,8 +134,8 @@ func (c *Connector) complete(ctx context.Context, app *consent.Application, a co
 		return Outcome{}, err
 	}
 	for pause := range patience {
-		now := c.now()
-		claim := consent.Claim{ApplicationID: app.ID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease), Code: code}
+		claim := c.claim(a)
+		claim.Code = code
 		claimed, err := c.registry.ClaimAttempt(ctx, claim)
 		switch {
 		case errors.Is(err, consent.ErrBusy):
@@ -164,6 +161,12 @@ func (c *Connector) complete(ctx context.Context, app *consent.Application, a co
 	}
 	return Outcome{}, &consent.Error{Code: consent.CodeAttemptInProgress, AttemptID: a.ID,
 		Detail: "This attempt is still being completed; ask again in a moment.", RetryAt: c.now().Add(5 * time.Second)}
+}
+
+// claim is a new claim on an attempt, from now on.
+func (c *Connector) claim(a consent.Attempt) consent.Claim {
+	now := c.now()
+	return consent.Claim{ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease)}
 }
 
 // comeback is what brought an attempt back from the bank: a browser, a
@@ -247,31 +250,12 @@ func (c *Connector) refusedAtBank(ctx context.Context, a consent.Attempt, code s
 	return c.fail(ctx, a, status, bankSaid+code, nil)
 }
 
-// keptGrant is what an attempt keeps of a trip, sealed under its id.
-type keptGrant struct {
-	AccessToken     string    `json:"access_token"`
-	RefreshToken    string    `json:"refresh_token,omitempty"`
-	AccessExpiresAt time.Time `json:"access_expires_at"`
-	Scopes          []string  `json:"scopes,omitempty"`
-	ResultHash      []byte    `json:"result_hash,omitempty"`
-}
-
-func (k keptGrant) grant() provider.Grant {
-	return provider.Grant{AccessToken: k.AccessToken, RefreshToken: k.RefreshToken, AccessExpiresAt: k.AccessExpiresAt, Scopes: k.Scopes}
-}
-
-// String keeps the tokens out of logs and errors.
-func (keptGrant) String() string { return "grant [redacted]" }
-
-// GoString keeps the tokens out of %#v.
-func (keptGrant) GoString() string { return "grant [redacted]" }
-
 // exchange redeems the code, unless an earlier claim did, and keeps the grant
 // with the attempt before anything else is done with it. A code is spent once
 // it is sent, so the call is carried to its end though the caller hangs up.
 func (c *Connector) exchange(ctx context.Context, p provider.Provider, a consent.Attempt, codes []string) (keptGrant, error) {
 	if len(a.Grant) > 0 {
-		return c.openGrant(a)
+		return c.openKept(a.Grant, a.ID)
 	}
 	verifier, err := c.unseal(a.Verifier, a.ID)
 	if err != nil {
@@ -292,37 +276,9 @@ func (c *Connector) exchange(ctx context.Context, p provider.Provider, a consent
 	if err != nil {
 		return keptGrant{}, err
 	}
-	k := keptGrant{AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, AccessExpiresAt: g.AccessExpiresAt, Scopes: g.Scopes, ResultHash: resultHash}
+	k := keptOf(g)
+	k.ResultHash = resultHash
 	return k, c.keep(ctx, a, k)
-}
-
-// keep stores a grant with its attempt. The code or the old token is spent:
-// neither a caller who hangs up now nor a database that is away for a moment
-// must cost the grant.
-func (c *Connector) keep(ctx context.Context, a consent.Attempt, k keptGrant) error {
-	plain, err := json.Marshal(k)
-	if err != nil {
-		return fmt.Errorf("keep grant of attempt %s", a.ID)
-	}
-	sealed, err := c.keys.Seal(plain, a.ID)
-	if err != nil {
-		return err
-	}
-	return insist(ctx, func(ctx context.Context) error {
-		return c.registry.KeepGrant(ctx, a.ApplicationID, a.ID, a.ClaimID, sealed)
-	})
-}
-
-func (c *Connector) openGrant(a consent.Attempt) (keptGrant, error) {
-	var k keptGrant
-	plain, err := c.keys.Open(a.Grant, a.ID)
-	if err != nil {
-		return k, err
-	}
-	if err := json.Unmarshal(plain, &k); err != nil {
-		return k, fmt.Errorf("kept grant of attempt %s does not parse", a.ID)
-	}
-	return k, nil
 }
 
 // resultFor derives the one-time value for return_to from the code, so that

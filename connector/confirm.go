@@ -33,9 +33,7 @@ func (c *Connector) Confirm(ctx context.Context, app *consent.Application, attem
 			return Outcome{}, &consent.Error{Code: consent.CodeAttemptExpired, AttemptID: attemptID,
 				Detail: "The time to confirm this link has passed; its grant is given back. Start again."}
 		}
-		a, err = c.registry.ClaimConfirmation(ctx, consent.Claim{
-			ApplicationID: app.ID, AttemptID: attemptID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
-		})
+		a, err = c.registry.ClaimConfirmation(ctx, c.claim(a))
 		if errors.Is(err, consent.ErrBusy) {
 			if err := wait(ctx, pause); err != nil {
 				return Outcome{}, err
@@ -61,7 +59,7 @@ func (c *Connector) Confirm(ctx context.Context, app *consent.Application, attem
 // activate turns a claimed pending attempt into a consent, asking the provider
 // once more whose grant it is: an hour may have passed.
 func (c *Connector) activate(ctx context.Context, app *consent.Application, a consent.Attempt) (consent.Attempt, error) {
-	kept, err := c.openGrant(a)
+	kept, err := c.openKept(a.Grant, a.ID)
 	if err != nil {
 		return a, c.release(ctx, a, err)
 	}

@@ -2,9 +2,7 @@ package connector
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -24,11 +22,8 @@ func (c *Connector) giveBack(applicationID, consentID, providerName, credentials
 		ApplicationID: applicationID, ID: "gbk_" + c.newID(), ConsentID: consentID,
 		Provider: providerName, CredentialsID: credentialsID, Reason: reason, CreatedAt: now, NextTryAt: now,
 	}
-	plain, err := json.Marshal(keptGrant{AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, AccessExpiresAt: g.AccessExpiresAt})
-	if err != nil {
-		return nil, fmt.Errorf("queue grant %s to be given back", back.ID)
-	}
-	back.Grant, err = c.keys.Seal(plain, back.ID)
+	var err error
+	back.Grant, err = c.sealKept(keptOf(g), back.ID)
 	return back, err
 }
 
@@ -93,12 +88,8 @@ func (c *Connector) openGiveBack(ctx context.Context, back consent.GiveBack) (pr
 	if err != nil {
 		return nil, kept, &provider.Error{Kind: provider.Misconfigured, Op: "revoke", Err: err}
 	}
-	plain, err := c.keys.Open(back.Grant, back.ID)
-	if err != nil {
+	if kept, err = c.openKept(back.Grant, back.ID); err != nil {
 		return nil, kept, &provider.Error{Kind: provider.Unsupported, Op: "revoke", Err: err}
-	}
-	if err := json.Unmarshal(plain, &kept); err != nil {
-		return nil, kept, &provider.Error{Kind: provider.Unsupported, Op: "revoke", Code: "grant_unreadable"}
 	}
 	return p, kept, nil
 }

@@ -141,28 +141,19 @@ func (c *Connector) endErased(ctx context.Context, a consent.Attempt) error {
 		_, err := c.fail(ctx, a, consent.AttemptFailed, reasonErased, nil)
 		return err
 	case consent.AttemptClaimed: // and left, or ErrBusy says that somebody is at it
-		now := c.now()
-		a, err := c.registry.ClaimAttempt(ctx, consent.Claim{
-			ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
-		})
+		a, err := c.registry.ClaimAttempt(ctx, c.claim(a))
 		if err != nil || a.Status.Finished() {
 			return err
 		}
-		var kept *keptGrant
-		if k, err := c.openGrant(a); len(a.Grant) > 0 && err == nil {
-			kept = &k
-		}
-		_, err = c.fail(ctx, a, consent.AttemptFailed, reasonErased, kept)
+		_, err = c.fail(ctx, a, consent.AttemptFailed, reasonErased, c.leftOf(a))
 		return err
 	case consent.AttemptPending:
-		now := c.now()
-		a, err := c.registry.ClaimConfirmation(ctx, consent.Claim{
-			ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
-		})
+		a, err := c.registry.ClaimConfirmation(ctx, c.claim(a))
 		if err != nil || a.Status != consent.AttemptPending {
 			return err
 		}
-		return c.giveUp(ctx, a, reasonErased)
+		_, err = c.abandon(ctx, a, reasonErased, c.leftOf(a))
+		return err
 	default:
 		return consent.ErrBusy
 	}

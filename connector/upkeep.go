@@ -46,17 +46,14 @@ func (c *Connector) recover(ctx context.Context, a consent.Attempt) error {
 	if err != nil {
 		return err
 	}
-	now := c.now()
-	a, err = c.registry.ClaimAttempt(ctx, consent.Claim{
-		ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
-	})
+	a, err = c.registry.ClaimAttempt(ctx, c.claim(a))
 	if errors.Is(err, consent.ErrBusy) {
 		return nil
 	}
 	if err != nil || a.Status.Finished() {
 		return err
 	}
-	if now.After(a.ExpiresAt.Add(recoverWithin)) {
+	if c.now().After(a.ExpiresAt.Add(recoverWithin)) {
 		_, err = c.interrupt(ctx, a)
 		return err
 	}
@@ -111,21 +108,13 @@ func (c *Connector) recoverFromConsent(ctx context.Context, app *consent.Applica
 	if differs(&con, id) != "" || !id.ConsentedAt.After(a.CreatedAt) {
 		return c.interrupt(ctx, a)
 	}
-	kept := keptGrant{AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, AccessExpiresAt: g.AccessExpiresAt, Scopes: g.Scopes}
-	return c.renew(ctx, app, a, con, id, kept)
+	return c.renew(ctx, app, a, con, id, keptOf(g))
 }
 
 // interrupt ends an attempt that was lost half way. A grant that it kept is
 // given back.
 func (c *Connector) interrupt(ctx context.Context, a consent.Attempt) (consent.Attempt, error) {
-	var kept *keptGrant
-	if len(a.Grant) > 0 {
-		k, err := c.openGrant(a)
-		if err == nil {
-			kept = &k
-		}
-	}
-	return c.fail(ctx, a, consent.AttemptInterrupted, reasonLost, kept)
+	return c.fail(ctx, a, consent.AttemptInterrupted, reasonLost, c.leftOf(a))
 }
 
 // endUnconfirmed gives back the first links that the application never
@@ -137,32 +126,16 @@ func (c *Connector) endUnconfirmed(ctx context.Context) error {
 	}
 	var faults []error
 	for _, a := range pending {
-		now := c.now()
-		a, err := c.registry.ClaimConfirmation(ctx, consent.Claim{
-			ApplicationID: a.ApplicationID, AttemptID: a.ID, ClaimID: c.newID(), Now: now, Until: now.Add(claimLease),
-		})
+		a, err := c.registry.ClaimConfirmation(ctx, c.claim(a))
 		if errors.Is(err, consent.ErrBusy) {
 			continue
 		}
 		if err == nil && a.Status == consent.AttemptPending {
-			err = c.giveUp(ctx, a, reasonUnconfirmed)
+			_, err = c.abandon(ctx, a, reasonUnconfirmed, c.leftOf(a))
 		}
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
-}
-
-// giveUp ends a pending attempt. A grant that does not open is dropped: it must
-// not stand in the way of the others for ever.
-func (c *Connector) giveUp(ctx context.Context, a consent.Attempt, reason string) error {
-	var kept *keptGrant
-	if k, err := c.openGrant(a); err == nil {
-		kept = &k
-	} else {
-		c.log.Error("grant of an unconfirmed link does not open; it is dropped", "attempt", a.ID, "error", err)
-	}
-	_, err := c.abandon(ctx, a, reason, kept)
-	return err
 }
 
 func (c *Connector) returnGrants(ctx context.Context) error {

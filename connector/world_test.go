@@ -195,13 +195,7 @@ func (w *world) works(c consent.Consent) {
 	w.Helper()
 	t, err := w.Token(w.Context(), w.app, c.ID, true)
 	require.NoError(w, err)
-	req, err := http.NewRequestWithContext(w.Context(), http.MethodGet, w.bankAt+"/data/v1/me", nil)
-	require.NoError(w, err)
-	req.Header.Set("Authorization", "Bearer "+t.Token)
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(w, err)
-	require.NoError(w, resp.Body.Close())
-	require.Equal(w, http.StatusOK, resp.StatusCode)
+	require.Equal(w, http.StatusOK, w.read(t.Token))
 }
 
 func (w *world) fault(name string) {

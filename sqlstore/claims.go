@@ -82,7 +82,7 @@ var claimInOne = onPostgres(`WITH a AS MATERIALIZED (
 		UPDATE attempts SET
 			status = (SELECT CASE verdict WHEN 'expired' THEN 'expired' WHEN 'revoked' THEN 'failed' ELSE 'renewed' END FROM v),
 			reason = (SELECT CASE verdict WHEN 'expired' THEN '' WHEN 'revoked' THEN 'consent_revoked' ELSE 'overtaken' END FROM v),
-			finished_at = :now, claim_id = '', claimed_until = NULL, code = NULL, kept_grant = NULL, verifier = NULL, uri = NULL
+			finished_at = :now, ` + unclaimed + `
 		WHERE application_id = :app AND id = (SELECT id FROM v WHERE verdict IN ('expired', 'revoked', 'overtaken'))
 	) SELECT ` + columns(attemptColumns) + `, verdict FROM v`)
 

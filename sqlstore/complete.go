@@ -53,7 +53,7 @@ var (
 			FROM written
 		), finished AS (
 			UPDATE attempts SET status = 'renewed', reason = '', finished_at = :at, consent_id = :id, credentials_id = :credentials_id,
-				claim_id = '', claimed_until = NULL, code = NULL, kept_grant = NULL, verifier = NULL, uri = NULL
+				` + unclaimed + `
 			WHERE application_id = :application_id AND id = (SELECT a.id FROM a, c)
 		) SELECT ` + columns(consentColumns) + ` FROM written`)
 )

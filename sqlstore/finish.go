@@ -7,10 +7,14 @@ import (
 	"github.com/reconsent/reconsent/consent"
 )
 
+// unclaimed ends whatever claim lies over an attempt, and forgets what it kept
+// of the trip but its outcome.
+const unclaimed = `claim_id = '', claimed_until = NULL, code = NULL, kept_grant = NULL, verifier = NULL, uri = NULL`
+
 var (
 	// finishAttempt ends whatever claim there is, and forgets code and grant.
 	finishAttempt = both(`UPDATE attempts SET status = :status, reason = :reason, finished_at = :at, consent_id = :consent,
-		credentials_id = :credentials, claim_id = '', claimed_until = NULL, code = NULL, kept_grant = NULL, verifier = NULL, uri = NULL
+		credentials_id = :credentials, ` + unclaimed + `
 		WHERE application_id = :app AND id = :id`)
 	// lockAlike locks an attempt's consent and all of a login in one order, so
 	// that two failures of the same login cannot wait for each other.
@@ -27,7 +31,7 @@ func (s *Store) FinishAttempt(ctx context.Context, f consent.Finish) (consent.At
 		if a, err = q.attempt(ctx, lockAttempt, args{"app": f.ApplicationID, "id": f.AttemptID}); err != nil {
 			return err
 		}
-		if unclaimed := f.ClaimID == "" && a.Status == consent.AttemptStarted; !unclaimed && !holds(&a, f.ClaimID) {
+		if started := f.ClaimID == "" && a.Status == consent.AttemptStarted; !started && !holds(&a, f.ClaimID) {
 			return consent.ErrClaimLost
 		}
 		a.CredentialsID = f.CredentialsID
