@@ -153,6 +153,7 @@ func (c *Connector) pastStages(app *consent.Application, con *consent.Consent, n
 		e := c.event(s.Event(), now, map[string]any{"skipped": true, "reason": "past_when_registered", "due_at": rfc3339(s.At)})
 		e.Stage = s.Name
 		events = append(events, e)
+		con.Announced = append(con.Announced, s.Name)
 	}
 	return events
 }

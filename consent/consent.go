@@ -1,6 +1,9 @@
 package consent
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Status is where a consent stands at a moment; see the package comment.
 type Status string
@@ -82,6 +85,18 @@ type Consent struct {
 	LapsesAt       time.Time
 	RenewableUntil time.Time
 	NextStageAt    time.Time
+	// NextCheckAt is when the provider is to be asked about the consent next;
+	// zero where it is not to be asked unasked. See Recheck.
+	NextCheckAt time.Time
+
+	// Announced are the names of the stages of this cycle that have had their
+	// event, as announced or as skipped. None has another, wherever its moment
+	// may move to.
+	Announced []string
+	// ParkedAt and ParkedReason: a sweep could not judge the consent. It is
+	// looked at again at NextStageAt.
+	ParkedAt     time.Time
+	ParkedReason string
 
 	// Accounts are keyed fingerprints of the accounts that the grant showed,
 	// sorted; empty where the scope showed none or nobody looked yet.
@@ -151,11 +166,12 @@ func (c *Consent) EndedEarly() bool {
 }
 
 // Reschedule derives the stored times from expiry, early end, policy and
-// cadence. NextStageAt becomes the first stage later than after: what lies
-// before it is either announced or recorded as skipped by whoever calls.
+// cadence. NextStageAt becomes the first stage later than after that has not
+// been announced: what lies before it is recorded as skipped by whoever calls.
 func (c *Consent) Reschedule(cad Cadence, p Policy, after time.Time) {
 	c.LapsesAt = c.lapse()
 	c.LapsingAt, c.RenewableUntil, c.NextStageAt = time.Time{}, time.Time{}, time.Time{}
+	c.ParkedAt, c.ParkedReason = time.Time{}, ""
 	if c.LapsesAt.IsZero() {
 		return
 	}
@@ -167,12 +183,15 @@ func (c *Consent) Reschedule(cad Cadence, p Policy, after time.Time) {
 		c.LapsingAt = c.LapsesAt.Add(-cad.Lead(c.LapsesAt.Sub(c.ConsentedAt)))
 	}
 	for _, s := range cad.Times(c) {
-		if s.At.After(after) {
+		if s.At.After(after) && !c.HasAnnounced(s.Name) {
 			c.NextStageAt = s.At
 			return
 		}
 	}
 }
+
+// HasAnnounced reports whether a stage of this cycle has had its event.
+func (c *Consent) HasAnnounced(stage string) bool { return slices.Contains(c.Announced, stage) }
 
 // NextCycle begins a new cycle by a trip to the bank at now. Expiry and the
 // times derived from it are the caller's to set: Forecast, then Reschedule.
@@ -180,6 +199,7 @@ func (c *Consent) NextCycle(now time.Time) {
 	c.Cycle++
 	c.ConsentedAt = now
 	c.EndedAt, c.EndedReason, c.RefusedAt = time.Time{}, "", time.Time{}
+	c.Announced = nil
 	c.Pending = false
 }
 

@@ -11,13 +11,15 @@ import (
 // package where their comment says so; any other error is the database's.
 //
 // Every method that is about one application takes its id, and sees nothing
-// of the others (law 8). Only the methods of Upkeep look across applications.
+// of the others (law 8). Only the methods of Sweeping, Digests and
+// Upkeep look across applications.
 type Registry interface {
 	Applications
 	Users
 	Consents
 	Attempts
 	ReconnectLinks
+	Sweeping
 	Upkeep
 }
 
@@ -28,6 +30,8 @@ type Applications interface {
 	UpdateApplication(ctx context.Context, a Application) error
 	Application(ctx context.Context, id string) (Application, error)
 	ApplicationBySlug(ctx context.Context, slug string) (Application, error)
+	// ListApplications returns the applications that can be read; its error
+	// names those that cannot.
 	ListApplications(ctx context.Context) ([]Application, error)
 
 	PutProviderSettings(ctx context.Context, s ProviderSettings) error
@@ -92,6 +96,7 @@ type TokenUpdate struct {
 	Tokens        Tokens // an empty Refresh keeps the old one
 	TokenHash     []byte // of a new refresh token; nil where it did not change
 	Custody       Custody
+	NextCheckAt   time.Time
 }
 
 // Outlook is what the provider's word, or its absence, changed about a
@@ -107,7 +112,7 @@ type Outlook struct {
 	EndedReason   string
 	RefusedAt     time.Time
 
-	LapsingAt, LapsesAt, RenewableUntil, NextStageAt time.Time
+	LapsingAt, LapsesAt, RenewableUntil, NextStageAt, NextCheckAt time.Time
 
 	Events []Event
 }
@@ -294,6 +299,50 @@ type Attempts interface {
 type ReconnectLinks interface {
 	CreateReconnectLink(ctx context.Context, l ReconnectLink) error
 	ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (ReconnectLink, error)
+}
+
+// DueFilter is one batch of a sweep: consents with a stage due at Now, in the
+// order of (NextStageAt, ApplicationID, ID).
+type DueFilter struct {
+	Now     time.Time
+	Nearest time.Time // only consents that lapse by then; zero for all
+	After   DueCursor // the last one of the batch before; zero for the first batch
+	Limit   int
+}
+
+// DueCursor is a place in the order of what is due.
+type DueCursor struct {
+	At            time.Time
+	ApplicationID string
+	ID            string
+}
+
+// Judgement is what a sweep decided about one consent. Events are in order;
+// DigestID, where it is set, asks for the user to be told of Flag.Announce, by
+// the message that is open to the user, or else by a new one with this id.
+type Judgement struct {
+	Flag     Flag
+	Events   []Event
+	DigestID string
+}
+
+// Judged is a consent, as it was, with what became of it.
+type Judged struct {
+	Consent Consent
+	Judgement
+}
+
+// Sweeping finds what is due. The consents that it returns carry neither
+// tokens nor anything else that a sweep does not judge by.
+type Sweeping interface {
+	// Due lists a batch and changes nothing.
+	Due(ctx context.Context, d DueFilter) ([]Consent, error)
+	// Flag takes a batch, has each consent judged, and writes all of it in one
+	// step: times, events, notices. Consents that another sweep has in hand are
+	// passed over. judge must have no effects: it may run more than once.
+	Flag(ctx context.Context, d DueFilter, judge func(*Consent) Judgement) ([]Judged, error)
+	// Parked counts the consents that no sweep could judge, and returns the first.
+	Parked(ctx context.Context, limit int) (count int, first []Consent, err error)
 }
 
 // Upkeep finds what has been left half done, across applications.

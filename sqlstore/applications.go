@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -132,14 +133,17 @@ func (s *Store) ListApplications(ctx context.Context) ([]consent.Application, er
 	if err := s.query().list(ctx, allApplications, &rows, args{}); err != nil {
 		return nil, err
 	}
-	out := make([]consent.Application, len(rows))
+	out := make([]consent.Application, 0, len(rows))
+	var faults []error
 	for i := range rows {
-		var err error
-		if out[i], err = rows[i].application(); err != nil {
-			return nil, err
+		app, err := rows[i].application()
+		if err != nil {
+			faults = append(faults, err)
+			continue
 		}
+		out = append(out, app)
 	}
-	return out, nil
+	return out, errors.Join(faults...)
 }
 
 type settingsRow struct {

@@ -16,6 +16,7 @@ const newCycle = `provider_id = :provider_id, bank_name = :bank_name, account_la
 	consented_at = :consented_at, expires_at = :expires_at, expiry_source = :expiry_source,
 	ended_at = :ended_at, ended_reason = :ended_reason, refused_at = :refused_at, pending = :pending,
 	lapsing_at = :lapsing_at, lapses_at = :lapses_at, renewable_until = :renewable_until, next_stage_at = :next_stage_at,
+	announced = :announced, parked_at = :parked_at, parked_reason = :parked_reason, next_check_at = :next_check_at,
 	accounts = :accounts, refresh_token = COALESCE(:refresh_token, refresh_token), access_token = :access_token,
 	access_expires_at = :access_expires_at, refreshed_at = :refreshed_at`
 

@@ -41,14 +41,16 @@ var (
 	freeLease = both(`UPDATE consents SET lease_id = '', lease_until = NULL WHERE application_id = :app AND id = :id AND lease_id = :lease`)
 
 	storeTokens = both(`UPDATE consents SET refresh_token = COALESCE(:refresh, refresh_token), access_token = :access,
-		access_expires_at = :access_expires_at, refreshed_at = :refreshed_at, custody = :custody, refused_at = NULL
+		access_expires_at = :access_expires_at, refreshed_at = :refreshed_at, custody = :custody, refused_at = NULL, next_check_at = :next_check_at
 		WHERE application_id = :app AND id = :id AND lease_id = :lease AND lease_id <> '' AND revoked_at IS NULL`)
 	forgetOthers = both(`UPDATE consents SET access_token = NULL, access_expires_at = NULL
 		WHERE application_id = :app AND credentials_id = :credentials AND provider = :provider AND id <> :except AND access_token IS NOT NULL`)
 	setOutlook = both(`UPDATE consents SET expires_at = :expires_at, expiry_source = :expiry_source, ended_at = :ended_at, ended_reason = :ended_reason,
-		refused_at = :refused_at, lapsing_at = :lapsing_at, lapses_at = :lapses_at, renewable_until = :renewable_until, next_stage_at = :next_stage_at
+		refused_at = :refused_at, lapsing_at = :lapsing_at, lapses_at = :lapses_at, renewable_until = :renewable_until, next_stage_at = :next_stage_at,
+		parked_at = NULL, parked_reason = '', next_check_at = :next_check_at
 		WHERE application_id = :app AND id = :id AND cycle = :cycle AND revoked_at IS NULL`)
-	revokeConsent = both(`UPDATE consents SET revoked_at = :at, revoked_by = :by, next_stage_at = NULL,
+	revokeConsent = both(`UPDATE consents SET revoked_at = :at, revoked_by = :by, next_stage_at = NULL, next_check_at = NULL,
+		parked_at = NULL, parked_reason = '',
 		refresh_token = NULL, access_token = NULL, access_expires_at = NULL WHERE application_id = :app AND id = :id`)
 )
 
@@ -150,7 +152,7 @@ func (s *Store) StoreTokens(ctx context.Context, u consent.TokenUpdate) error {
 		n, err := q.exec(ctx, storeTokens, args{
 			"app": u.ApplicationID, "id": u.ConsentID, "lease": u.LeaseID, "custody": string(u.Custody),
 			"refresh": blob(u.Tokens.Refresh), "access": blob(u.Tokens.Access),
-			"access_expires_at": stamp{u.Tokens.AccessExpiresAt}, "refreshed_at": stamp{u.Tokens.RefreshedAt},
+			"access_expires_at": stamp{u.Tokens.AccessExpiresAt}, "refreshed_at": stamp{u.Tokens.RefreshedAt}, "next_check_at": stamp{u.NextCheckAt},
 		})
 		if err != nil {
 			return err
@@ -182,7 +184,7 @@ func (s *Store) SetOutlook(ctx context.Context, o consent.Outlook) error {
 			"expires_at": stamp{o.ExpiresAt}, "expiry_source": string(o.ExpirySource),
 			"ended_at": stamp{o.EndedAt}, "ended_reason": o.EndedReason, "refused_at": stamp{o.RefusedAt},
 			"lapsing_at": stamp{o.LapsingAt}, "lapses_at": stamp{o.LapsesAt},
-			"renewable_until": stamp{o.RenewableUntil}, "next_stage_at": stamp{o.NextStageAt},
+			"renewable_until": stamp{o.RenewableUntil}, "next_stage_at": stamp{o.NextStageAt}, "next_check_at": stamp{o.NextCheckAt},
 		})
 		if err != nil {
 			return err

@@ -52,7 +52,9 @@ func (w words) Value() (driver.Value, error) { return strings.Join(w, " "), nil 
 // Scan implements sql.Scanner.
 func (w *words) Scan(v any) error {
 	s, err := text(v)
-	*w = strings.Fields(s)
+	if *w = nil; s != "" {
+		*w = strings.Fields(s)
+	}
 	return err
 }
 
@@ -152,6 +154,10 @@ type consentRow struct {
 	Seq             int64  `db:"seq"`
 	LeaseID         string `db:"lease_id"`
 	LeaseUntil      stamp  `db:"lease_until"`
+	Announced       words  `db:"announced"`
+	ParkedAt        stamp  `db:"parked_at"`
+	ParkedReason    string `db:"parked_reason"`
+	NextCheckAt     stamp  `db:"next_check_at"`
 }
 
 func (r *consentRow) consent() consent.Consent {
@@ -163,6 +169,7 @@ func (r *consentRow) consent() consent.Consent {
 		EndedAt: r.EndedAt.Time, EndedReason: r.EndedReason, RefusedAt: r.RefusedAt.Time,
 		RevokedAt: r.RevokedAt.Time, RevokedBy: r.RevokedBy, Pending: r.Pending,
 		LapsingAt: r.LapsingAt.Time, LapsesAt: r.LapsesAt.Time, RenewableUntil: r.RenewableUntil.Time, NextStageAt: r.NextStageAt.Time,
+		Announced: r.Announced, ParkedAt: r.ParkedAt.Time, ParkedReason: r.ParkedReason, NextCheckAt: r.NextCheckAt.Time,
 		Accounts: r.Accounts, Seq: r.Seq,
 		Tokens: consent.Tokens{
 			Refresh: consent.Sealed(r.RefreshToken), Access: consent.Sealed(r.AccessToken),
@@ -180,6 +187,7 @@ func rowOf(c *consent.Consent) consentRow {
 		EndedAt: stamp{c.EndedAt}, EndedReason: c.EndedReason, RefusedAt: stamp{c.RefusedAt},
 		RevokedAt: stamp{c.RevokedAt}, RevokedBy: c.RevokedBy, Pending: c.Pending,
 		LapsingAt: stamp{c.LapsingAt}, LapsesAt: stamp{c.LapsesAt}, RenewableUntil: stamp{c.RenewableUntil}, NextStageAt: stamp{c.NextStageAt},
+		Announced: c.Announced, ParkedAt: stamp{c.ParkedAt}, ParkedReason: c.ParkedReason, NextCheckAt: stamp{c.NextCheckAt},
 		Accounts: c.Accounts, Seq: c.Seq,
 		RefreshToken: blob(c.Tokens.Refresh), AccessToken: blob(c.Tokens.Access),
 		AccessExpiresAt: stamp{c.Tokens.AccessExpiresAt}, RefreshedAt: stamp{c.Tokens.RefreshedAt},

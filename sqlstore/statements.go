@@ -45,7 +45,8 @@ var (
 	consentColumns = strings.Fields(`application_id id user_id provider provider_id bank_name account_label credentials_id
 		cycle custody scopes redirect_uri hosted replaces created_at consented_at expires_at expiry_source
 		ended_at ended_reason refused_at revoked_at revoked_by pending lapsing_at lapses_at renewable_until next_stage_at
-		accounts refresh_token access_token access_expires_at refreshed_at seq lease_id lease_until`)
+		accounts refresh_token access_token access_expires_at refreshed_at seq lease_id lease_until
+		announced parked_at parked_reason next_check_at`)
 	attemptColumns = strings.Fields(`application_id id kind origin consent_id cycle user_id provider provider_id scopes
 		redirect_uri hosted return_to caller_state state_hash uri verifier reuse_key created_at expires_at
 		status claim_id claimed_until code kept_grant finished_at reason credentials_id result_hash confirm_by`)
@@ -76,7 +77,7 @@ func typeOf(column string) string {
 		return "INTEGER"
 	case "hosted", "pending":
 		return "BOOLEAN"
-	case "seq", "claimed_until", "renewable_until", "lease_until", "confirm_by":
+	case "at", "seq", "claimed_until", "renewable_until", "lease_until", "confirm_by":
 		return "BIGINT"
 	case "caller_state", "state_hash", "result_hash", "token_hash", "hash", "uri", "verifier", "reuse_key", "code", "kept_grant",
 		"refresh_token", "access_token", "state":

@@ -14,7 +14,7 @@ func outlook(c consent.Consent, events ...consent.Event) consent.Outlook {
 	return consent.Outlook{
 		ApplicationID: c.ApplicationID, ConsentID: c.ID, Cycle: c.Cycle,
 		ExpiresAt: c.ExpiresAt, ExpirySource: c.ExpirySource, EndedAt: c.EndedAt, EndedReason: c.EndedReason, RefusedAt: c.RefusedAt,
-		LapsingAt: c.LapsingAt, LapsesAt: c.LapsesAt, RenewableUntil: c.RenewableUntil, NextStageAt: c.NextStageAt, Events: events,
+		LapsingAt: c.LapsingAt, LapsesAt: c.LapsesAt, RenewableUntil: c.RenewableUntil, NextStageAt: c.NextStageAt, NextCheckAt: c.NextCheckAt, Events: events,
 	}
 }
 
@@ -22,6 +22,7 @@ func newTokens(c consent.Consent, leaseID string) consent.TokenUpdate {
 	return consent.TokenUpdate{
 		ApplicationID: c.ApplicationID, ConsentID: c.ID, LeaseID: leaseID, Custody: c.Custody, TokenHash: []byte("rotated " + c.ID),
 		Tokens: consent.Tokens{Refresh: consent.Sealed("rotated"), Access: consent.Sealed("fresh"), AccessExpiresAt: at(2 * time.Hour), RefreshedAt: at(time.Hour)},
+		NextCheckAt: at(16 * day),
 	}
 }
 
@@ -31,12 +32,12 @@ var lifeTests = []test{
 		o := consent.Outlook{
 			ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, ExpiresAt: at(80 * day), ExpirySource: consent.FromPolicy,
 			EndedAt: at(day), EndedReason: "access_denied", RefusedAt: at(time.Hour),
-			LapsingAt: at(day), LapsesAt: at(day), RenewableUntil: at(91 * day), NextStageAt: at(2 * day),
+			LapsingAt: at(day), LapsesAt: at(day), RenewableUntil: at(91 * day), NextStageAt: at(2 * day), NextCheckAt: at(3 * day),
 			Events: []consent.Event{event(consent.EventEndedEarly, map[string]any{"reason": "access_denied"}), event(consent.EventLapsed, nil)},
 		}
 		require.NoError(w, w.r.SetOutlook(w.Context(), o))
 		c.ExpiresAt, c.ExpirySource, c.EndedAt, c.EndedReason, c.RefusedAt = o.ExpiresAt, o.ExpirySource, o.EndedAt, o.EndedReason, o.RefusedAt
-		c.LapsingAt, c.LapsesAt, c.RenewableUntil, c.NextStageAt, c.Seq = o.LapsingAt, o.LapsesAt, o.RenewableUntil, o.NextStageAt, 3
+		c.LapsingAt, c.LapsesAt, c.RenewableUntil, c.NextStageAt, c.NextCheckAt, c.Seq = o.LapsingAt, o.LapsesAt, o.RenewableUntil, o.NextStageAt, o.NextCheckAt, 3
 		assert.Equal(w, c, w.look(c))
 		assert.Equal(w, []consent.EventType{consent.EventLinked, consent.EventEndedEarly, consent.EventLapsed}, w.history(c))
 
@@ -96,7 +97,7 @@ var lifeTests = []test{
 		u := newTokens(c, leaseID)
 		u.Custody = consent.CustodyBackend
 		require.NoError(w, w.r.StoreTokens(w.Context(), u))
-		c.Tokens, c.Custody = u.Tokens, consent.CustodyBackend
+		c.Tokens, c.Custody, c.NextCheckAt = u.Tokens, consent.CustodyBackend, u.NextCheckAt
 		assert.Equal(w, c, w.look(c))
 		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHash: u.TokenHash}))
 		assert.Equal(w, []string{c.ID}, w.find(consent.Find{TokenHash: []byte("hash of " + c.ID)}), "the old one still finds it")

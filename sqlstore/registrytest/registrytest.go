@@ -82,7 +82,8 @@ func (w *world) consent() consent.Consent {
 		Cycle: 1, Custody: consent.CustodyOurs, Scopes: []string{"accounts", "balance"},
 		RedirectURI: "https://app.example/cb?x=%2F", Hosted: true, Replaces: "con_before",
 		CreatedAt: at(0), ConsentedAt: at(time.Second), ExpiresAt: at(90 * day), ExpirySource: consent.FromProvider,
-		LapsingAt: at(60 * day), LapsesAt: at(90 * day), RenewableUntil: at(180 * day), NextStageAt: at(61 * day),
+		LapsingAt: at(60 * day), LapsesAt: at(90 * day), RenewableUntil: at(180 * day), NextStageAt: at(61 * day), NextCheckAt: at(15 * day),
+		Announced: []string{"before_30d"},
 		Accounts: []string{"acc1", "acc2"},
 		Tokens: consent.Tokens{
 			Refresh: consent.Sealed("refresh \x00\xff"), Access: consent.Sealed("access \x00\xfe"),

@@ -1,0 +1,67 @@
+package consent
+
+import "time"
+
+// Channel is a way to reach a user.
+type Channel string
+
+// The channels.
+const (
+	ChannelEmail Channel = "email"
+)
+
+// Notice is one stage of one cycle, told by one channel.
+type Notice struct {
+	ApplicationID string
+	ConsentID     string
+	Cycle         int
+	Stage         string
+	Channel       Channel
+	DigestID      string
+	Outcome       Outcome
+}
+
+// Outcome is what became of a notice.
+type Outcome string
+
+// The outcomes. All but OutcomeWaiting are final.
+const (
+	OutcomeWaiting    Outcome = "waiting"
+	OutcomeSent       Outcome = "sent"
+	OutcomeRenewed    Outcome = "renewed"    // the consent began a new cycle since
+	OutcomeRevoked    Outcome = "revoked"    // the consent was revoked since
+	OutcomeErased     Outcome = "erased"     // consent or user are gone
+	OutcomeSuperseded Outcome = "superseded" // a later stage has been announced since
+	OutcomeNoAddress  Outcome = "no_address" // the user has none any more
+	OutcomeRefused    Outcome = "refused"    // for good, by whoever was to deliver it
+	OutcomeGivenUp    Outcome = "given_up"   // tried too often
+)
+
+// DigestState is how far a message has come.
+type DigestState string
+
+// The states. An open one takes more notices along; a frozen one is on its way
+// and carries what it carries, however often it is tried.
+const (
+	DigestOpen    DigestState = "open"
+	DigestFrozen  DigestState = "frozen"
+	DigestSent    DigestState = "sent"
+	DigestDropped DigestState = "dropped" // nothing was left to tell
+	DigestFailed  DigestState = "failed"
+)
+
+// Digest is one message to a user: the notices that go out together.
+type Digest struct {
+	ApplicationID string
+	ID            string
+	UserID        string
+	Channel       Channel
+	State         DigestState
+	CreatedAt     time.Time
+	DueAt         time.Time // when something is to be done about it; zero once it is over
+	ClaimID       string
+	ClaimedUntil  time.Time
+	Tries         int
+	FinishedAt    time.Time
+	Reason        string
+}

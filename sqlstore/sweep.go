@@ -1,0 +1,149 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// dueColumns are what a sweep judges by. No secret is among them.
+const dueColumns = `application_id, id, user_id, provider, provider_id, cycle, consented_at, expires_at, ended_at,
+	lapsing_at, lapses_at, renewable_until, next_stage_at, announced, parked_at, parked_reason, seq`
+
+// selectDue walks the index of what is due. Rows of a batch that is being
+// flagged by somebody else are passed over: they are taken care of.
+const selectDue = `SELECT ` + dueColumns + ` FROM consents
+	WHERE next_stage_at IS NOT NULL AND revoked_at IS NULL AND NOT pending
+		AND next_stage_at <= :now AND (next_stage_at, application_id, id) > (:after, :after_app, :after_id)
+		AND (CAST(:nearest AS BIGINT) IS NULL OR lapses_at <= :nearest)
+	ORDER BY next_stage_at, application_id, id LIMIT :limit`
+
+var (
+	flaggedColumns = strings.Fields(`application_id id next_stage_at seq announced parked_at parked_reason`)
+	noticeColumns  = strings.Fields(`application_id id user_id cycle stage`)
+	digestColumns  = strings.Fields(`application_id id user_id`)
+
+	listDue = both(selectDue)
+	takeDue = sideBySide(selectDue+` FOR UPDATE SKIP LOCKED`, selectDue)
+
+	flagConsents = withTable(flaggedColumns, `UPDATE consents SET next_stage_at = NULLIF(r.next_stage_at, 0), seq = r.seq,
+			announced = r.announced, parked_at = NULLIF(r.parked_at, 0), parked_reason = r.parked_reason
+		FROM @r WHERE consents.application_id = r.application_id AND consents.id = r.id`)
+	addStageEvents = withTable(eventColumns, `INSERT INTO events (`+columns(eventColumns)+`)
+		SELECT `+columns(eventColumns)+` FROM @r`)
+	// A message to the user that is still open takes the notice along. Writing
+	// to it, if only what is there, keeps it from being frozen until we commit.
+	// In the order of its key, so that two sweeps do not wait for each other.
+	openDigests = withTable(digestColumns, `INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at)
+		SELECT application_id, id, user_id, :channel, 'open', :now, :now FROM @r
+		WHERE (SELECT u.email FROM users u WHERE u.application_id = r.application_id AND u.id = r.user_id) <> ''
+		ORDER BY application_id, user_id
+		ON CONFLICT (application_id, user_id, channel) WHERE state = 'open' DO UPDATE SET user_id = excluded.user_id`)
+	addNotices = withTable(noticeColumns, `INSERT INTO notices (application_id, consent_id, cycle, stage, channel, digest_id, outcome)
+		SELECT application_id, id, cycle, stage, :channel, digest_id, 'waiting' FROM (
+			SELECT r.*, (SELECT d.id FROM digests d WHERE d.application_id = r.application_id AND d.user_id = r.user_id
+				AND d.channel = :channel AND d.state = 'open') AS digest_id FROM @r
+		) AS joined WHERE digest_id IS NOT NULL ON CONFLICT DO NOTHING`)
+
+	countParked = both(`SELECT count(*) FROM consents WHERE parked_at IS NOT NULL`)
+	listParked  = both(`SELECT ` + dueColumns + ` FROM consents WHERE parked_at IS NOT NULL ORDER BY application_id, parked_at LIMIT :limit`)
+)
+
+// before every moment that a consent could be due at.
+const beforeAll = -1 << 62
+
+func dueArgs(d consent.DueFilter) args {
+	a := args{"now": stamp{d.Now}, "nearest": stamp{d.Nearest}, "limit": d.Limit, "after": int64(beforeAll), "after_app": "", "after_id": ""}
+	if d.After.ID != "" {
+		a["after"], a["after_app"], a["after_id"] = stamp{d.After.At}, d.After.ApplicationID, d.After.ID
+	}
+	return a
+}
+
+// Due implements consent.Sweeping.
+func (s *Store) Due(ctx context.Context, d consent.DueFilter) ([]consent.Consent, error) {
+	var rows []consentRow
+	err := s.query().list(ctx, listDue, &rows, dueArgs(d))
+	return consentsOf(rows), err
+}
+
+// Flag implements consent.Sweeping.
+func (s *Store) Flag(ctx context.Context, d consent.DueFilter, judge func(*consent.Consent) consent.Judgement) ([]consent.Judged, error) {
+	var judged []consent.Judged
+	err := s.atomic(ctx, func(q query) error {
+		var rows []consentRow
+		if err := q.list(ctx, takeDue, &rows, dueArgs(d)); err != nil || len(rows) == 0 {
+			judged = nil
+			return err
+		}
+		judged = make([]consent.Judged, len(rows))
+		for i := range rows {
+			judged[i].Consent = rows[i].consent()
+			judged[i].Judgement = judge(&judged[i].Consent)
+		}
+		return q.flag(ctx, judged, d.Now)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return judged, nil
+}
+
+// flag writes what became of a batch whose rows are locked.
+func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time) error {
+	flagged, events := table{columns: flaggedColumns}, table{columns: eventColumns}
+	notices, digests := table{columns: noticeColumns}, table{columns: digestColumns}
+	type person struct{ app, user string }
+	told := map[person]bool{}
+	for i := range judged {
+		c, j := judged[i].Consent, &judged[i].Judgement
+		c.Apply(j.Flag, now)
+		for n := range j.Events {
+			e := &j.Events[n]
+			c.Seq++
+			data, err := json.Marshal(e.Data)
+			if err != nil {
+				return err
+			}
+			events.add(c.ApplicationID, c.ID, c.Seq, e.ID, string(e.Type), stamp{e.At}.micros(), c.Cycle, e.Stage, string(data))
+		}
+		flagged.add(c.ApplicationID, c.ID, stamp{c.NextStageAt}.micros(), c.Seq, strings.Join(c.Announced, " "), stamp{c.ParkedAt}.micros(), c.ParkedReason)
+		if j.DigestID == "" {
+			continue
+		}
+		notices.add(c.ApplicationID, c.ID, c.UserID, c.Cycle, j.Flag.Announce.Name)
+		if p := (person{c.ApplicationID, c.UserID}); !told[p] {
+			told[p] = true
+			digests.add(c.ApplicationID, j.DigestID, c.UserID)
+		}
+	}
+	for _, w := range []struct {
+		st *statement
+		t  *table
+	}{{flagConsents, &flagged}, {addStageEvents, &events}, {openDigests, &digests}, {addNotices, &notices}} {
+		if len(w.t.rows) == 0 {
+			continue
+		}
+		arg, err := w.t.args(q.s.dialect, args{"now": stamp{now}, "channel": string(consent.ChannelEmail)})
+		if err != nil {
+			return err
+		}
+		if _, err := q.exec(ctx, w.st, arg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Parked implements consent.Sweeping.
+func (s *Store) Parked(ctx context.Context, limit int) (count int, first []consent.Consent, err error) {
+	if err := s.query().get(ctx, countParked, &count, args{}); err != nil {
+		return 0, nil, err
+	}
+	var rows []consentRow
+	err = s.query().list(ctx, listParked, &rows, args{"limit": limit})
+	return count, consentsOf(rows), err
+}
