@@ -136,7 +136,7 @@ func newBench(b *testing.B, opts ...pgtest.Option) *bench {
 	require.NoError(b, err)
 	log := slog.New(slog.DiscardHandler)
 	conn := connector.New(connector.Config{
-		Registry: store, Keys: keys, Catalog: provider.Catalog{"free": openFree}, Now: time.Now, Log: log, BaseURL: "https://c.example",
+		Registry: store, Keys: keys, Catalog: provider.Catalog{"free": {Open: openFree}}, Now: time.Now, Log: log, BaseURL: "https://c.example",
 		NewID: func() string { return fmt.Sprintf("%016d", serial.Add(1)) },
 	})
 	w := &bench{store: store, slug: "acme", hash: []byte("hash of the bare handler's key")}

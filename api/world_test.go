@@ -77,7 +77,7 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 	w.url = server.URL
 	log := slog.New(slog.DiscardHandler)
 	w.conn = connector.New(connector.Config{
-		Registry: store, Keys: keys, Catalog: provider.Catalog{"truelayer": truelayer.Open}, Now: w.bank.Clock().Now, Log: log, BaseURL: w.url,
+		Registry: store, Keys: keys, Catalog: provider.Catalog{"truelayer": truelayer.Adapter}, Now: w.bank.Clock().Now, Log: log, BaseURL: w.url,
 		NewID:    func() string { return fmt.Sprintf("%012d", serial.Add(1)) },
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: w.bank.Clock().Now, Log: log},
 	})

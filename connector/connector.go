@@ -57,7 +57,6 @@ type Config struct {
 	NewID    func() string // unique, sortable by time, [0-9a-z]
 	Log      *slog.Logger
 	BaseURL  string // of this service, as browsers reach it, without a trailing slash
-	Mails    bool   // users are told by mail what a sweep announces
 }
 
 // Connector runs the use cases. It is safe for concurrent use.
@@ -70,7 +69,6 @@ type Connector struct {
 	newID    func() string
 	log      *slog.Logger
 	base     string
-	mails    bool
 
 	mu     sync.Mutex
 	opened map[string]openedProvider // by application and provider
@@ -92,7 +90,6 @@ func New(cfg Config) *Connector {
 		newID:    cfg.NewID,
 		log:      cfg.Log,
 		base:     strings.TrimSuffix(cfg.BaseURL, "/"),
-		mails:    cfg.Mails,
 		opened:   map[string]openedProvider{},
 	}
 }
@@ -113,7 +110,7 @@ func (c *Connector) CheckProvider(ctx context.Context, app *consent.Application,
 // open returns the application's provider. It is opened again when its
 // settings changed, on whichever replica.
 func (c *Connector) open(ctx context.Context, app *consent.Application, name string) (provider.Provider, error) {
-	opener, known := c.catalog[name]
+	adapter, known := c.catalog[name]
 	if !known {
 		return nil, unknownProvider(name)
 	}
@@ -135,7 +132,7 @@ func (c *Connector) open(ctx context.Context, app *consent.Application, name str
 	if err := json.Unmarshal(plain, &cfg); err != nil {
 		return nil, fmt.Errorf("settings of provider %s do not parse", name)
 	}
-	p, err := opener(cfg, c.deps)
+	p, err := adapter.Open(cfg, c.deps)
 	if err != nil {
 		return nil, &consent.Error{Code: consent.CodeProviderMisconfig, Err: err,
 			Detail: fmt.Sprintf("The settings of provider %q are not usable; set them again.", name)}
@@ -147,11 +144,11 @@ func (c *Connector) open(ctx context.Context, app *consent.Application, name str
 // CheckSettings reports whether the adapter finds settings usable. It calls
 // nobody.
 func (c *Connector) CheckSettings(name string, cfg provider.Config) error {
-	opener, known := c.catalog[name]
+	adapter, known := c.catalog[name]
 	if !known {
 		return unknownProvider(name)
 	}
-	if _, err := opener(cfg, c.deps); err != nil {
+	if _, err := adapter.Open(cfg, c.deps); err != nil {
 		return &consent.Error{Code: consent.CodeProviderMisconfig, Detail: err.Error()}
 	}
 	return nil

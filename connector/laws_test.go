@@ -158,7 +158,7 @@ func TestLaw4TwentyAtOnceMakeOneExchange(t *testing.T) {
 	s := w.reauth(john)
 	_, ret := w.visit(bankbrowser.John(), s.URI)
 	before := w.bank.Calls("token:authorization_code")
-	replicas := []*connector.Connector{w.Connector, w.another(provider.Catalog{"truelayer": truelayer.Open})}
+	replicas := []*connector.Connector{w.Connector, w.another(provider.Catalog{"truelayer": truelayer.Adapter})}
 
 	outcomes := make([]connector.Outcome, 20)
 	var group sync.WaitGroup

@@ -166,3 +166,9 @@ func (c *Connector) ReconnectProof(token, proof string) bool {
 	want := c.ReconnectProofFor(token)
 	return want != "" && equal([]byte(want), []byte(proof))
 }
+
+// ReconnectLink makes a link as mails carry it.
+func (c *Connector) ReconnectLink(ctx context.Context, app *consent.Application, consentID string) (string, error) {
+	r, err := c.NewReconnectLink(ctx, app, consentID, ReconnectRequest{})
+	return r.URL, err
+}

@@ -246,6 +246,7 @@ func (c *Connector) fill(app *consent.Application, con *consent.Consent, id iden
 	policy := app.Policy(con.Provider)
 	con.ExpiresAt, con.ExpirySource = policy.Forecast(id.ExpiresAt, con.ConsentedAt)
 	con.Reschedule(app.Cadence, policy, now)
+	con.Recheck(c.catalog[con.Provider].IdleLimit, now)
 	return c.takeTokens(con, g, now)
 }
 

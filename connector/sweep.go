@@ -143,7 +143,7 @@ func (c *Connector) judge(app *consent.Application, con *consent.Consent, now ti
 		j.Events = append(j.Events, c.stageEvent(s, con, now, map[string]any{"skipped": true, "overtaken_by": announce.Name}))
 	}
 	j.Events = append(j.Events, c.stageEvent(announce, con, now, map[string]any{}))
-	if c.mails {
+	if !app.NoMail {
 		j.DigestID = "dgt_" + c.newID()
 	}
 	return j

@@ -105,11 +105,15 @@ func (c *Connector) refresh(ctx context.Context, app *consent.Application, con *
 	}
 	// Carried to its end though the caller hangs up: what it rotates must be kept.
 	g, err := refresher.Refresh(context.WithoutCancel(ctx), token)
+	noted := c.noteCheck(ctx, con, err)
 	if err != nil {
-		return AccessToken{}, errors.Join(fromProvider(err, con), c.noteRefusal(ctx, app, con, err))
+		return AccessToken{}, errors.Join(fromProvider(err, con), noted, c.noteRefusal(ctx, app, con, err))
 	}
 	if err := c.store(ctx, con, leaseID, g); err != nil {
 		return AccessToken{}, err
+	}
+	if noted != nil {
+		c.log.Warn("a refresh was not counted", "consent", con.ID, "error", noted)
 	}
 	return AccessToken{Token: g.AccessToken, ExpiresAt: g.AccessExpiresAt}, nil
 }
@@ -131,6 +135,13 @@ func (c *Connector) noteRefusal(ctx context.Context, app *consent.Application, c
 		if definite = con.Refused(now); !definite && !first.IsZero() {
 			return nil // known already, and too soon for a second
 		}
+		doubtful, fault := c.doubtful(ctx, con, con.RefusedAt)
+		if fault != nil {
+			return fault
+		}
+		if doubtful { // asked about again when the others are
+			return c.registry.PostponeCheck(context.WithoutCancel(ctx), con.ApplicationID, con.ID, con.Cycle, now.Add(checkPause+con.Spread(checkPause)))
+		}
 	default:
 		return nil
 	}
@@ -139,11 +150,8 @@ func (c *Connector) noteRefusal(ctx context.Context, app *consent.Application, c
 		con.Reschedule(app.Cadence, app.Policy(con.Provider), now.Add(-time.Microsecond)) // the lapse itself is due now
 		events = []consent.Event{c.event(consent.EventEndedEarly, now, map[string]any{"reason": con.EndedReason, "expected_until": rfc3339(con.ExpiresAt)})}
 	}
-	err = c.registry.SetOutlook(context.WithoutCancel(ctx), consent.Outlook{
-		ApplicationID: con.ApplicationID, ConsentID: con.ID, Cycle: con.Cycle, ExpiresAt: con.ExpiresAt, ExpirySource: con.ExpirySource,
-		EndedAt: con.EndedAt, EndedReason: con.EndedReason, RefusedAt: con.RefusedAt,
-		LapsingAt: con.LapsingAt, LapsesAt: con.LapsesAt, RenewableUntil: con.RenewableUntil, NextStageAt: con.NextStageAt, Events: events,
-	})
+	con.Recheck(c.catalog[con.Provider].IdleLimit, con.Tokens.RefreshedAt)
+	err = c.registry.SetOutlook(context.WithoutCancel(ctx), outlookOf(con, events...))
 	if errors.Is(err, consent.ErrOvertaken) {
 		return nil // renewed or revoked meanwhile
 	}
@@ -154,9 +162,12 @@ func (c *Connector) noteRefusal(ctx context.Context, app *consent.Application, c
 // a rotated token that is lost kills the consent.
 func (c *Connector) store(ctx context.Context, con *consent.Consent, leaseID string, g provider.Grant) error {
 	next := *con
-	if err := c.takeTokens(&next, g, c.now()); err != nil {
+	now := c.now()
+	if err := c.takeTokens(&next, g, now); err != nil {
 		return err
 	}
+	next.RefusedAt = time.Time{}
+	next.Recheck(c.catalog[con.Provider].IdleLimit, now)
 	hash, err := c.tokenHash(g.RefreshToken)
 	if err != nil {
 		return err
@@ -164,7 +175,7 @@ func (c *Connector) store(ctx context.Context, con *consent.Consent, leaseID str
 	err = insist(ctx, func(ctx context.Context) error {
 		return c.registry.StoreTokens(ctx, consent.TokenUpdate{
 			ApplicationID: con.ApplicationID, ConsentID: con.ID, LeaseID: leaseID,
-			Tokens: next.Tokens, TokenHash: hash, Custody: con.Custody,
+			Tokens: next.Tokens, TokenHash: hash, Custody: con.Custody, NextCheckAt: next.NextCheckAt,
 		})
 	})
 	if err != nil || g.AccessToken == "" {

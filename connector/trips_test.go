@@ -285,7 +285,7 @@ func TestFiftyCallersMakeOneRefresh(t *testing.T) {
 	w.advance(2 * time.Hour)
 	w.fault("refresh_token_rotates")
 	before := w.bank.Calls("token:refresh_token")
-	replicas := []*connector.Connector{w.Connector, w.another(provider.Catalog{"truelayer": truelayer.Open})}
+	replicas := []*connector.Connector{w.Connector, w.another(provider.Catalog{"truelayer": truelayer.Adapter})}
 	tokens := make([]string, 50)
 	var group sync.WaitGroup
 	for i := range tokens {

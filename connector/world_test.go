@@ -74,13 +74,13 @@ type setup struct {
 func confirming(s *setup) { s.confirm = true }
 
 func withProvider(open provider.Opener) option {
-	return func(s *setup) { s.catalog["truelayer"] = open }
+	return func(s *setup) { s.catalog["truelayer"] = provider.Adapter{Open: open, IdleLimit: truelayer.IdleLimit} }
 }
 
 func newWorld(t *testing.T, opts ...option) *world {
 	t.Helper()
 	s := setup{
-		catalog: provider.Catalog{"truelayer": truelayer.Open},
+		catalog: provider.Catalog{"truelayer": truelayer.Adapter},
 		policy:  consent.Policy{Validity: 90 * day, RenewalWindow: 90 * day},
 	}
 	for _, o := range opts {
@@ -226,6 +226,7 @@ func (w *world) same(before consent.Consent) {
 	w.Helper()
 	after := w.get(before.ID)
 	after.Seq = before.Seq
+	after.NextCheckAt = before.NextCheckAt // moves with every refresh
 	after.Tokens.Access, after.Tokens.AccessExpiresAt, after.Tokens.RefreshedAt = before.Tokens.Access, before.Tokens.AccessExpiresAt, before.Tokens.RefreshedAt
 	require.Equal(w, before, after)
 }

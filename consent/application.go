@@ -17,6 +17,9 @@ type Application struct {
 	Cadence       Cadence
 	Policies      map[string]Policy // by provider
 	LinkValidity  time.Duration     // of a reconnect link; 0 takes DefaultLinkValidity
+	NoMail        bool              // users are not written to at all: the application tells them itself
+	Paused        bool              // users are not written to; what is announced is told to them later
+	MailsPerDay   int               // ceiling, by days of UTC; 0 for none
 	CreatedAt     time.Time
 	ProviderNames []string // configured providers, sorted
 }

@@ -142,6 +142,12 @@ func (c *Consent) Status(now time.Time) Status {
 	}
 }
 
+// LiveAt reports whether access should work at now, as far as we know.
+func (c *Consent) LiveAt(now time.Time) bool {
+	s := c.Status(now)
+	return s == Active || s == Lapsing
+}
+
 // Renewable reports whether a reauthorization can be started at now.
 func (c *Consent) Renewable(now time.Time) bool {
 	switch c.Status(now) {

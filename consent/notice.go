@@ -1,6 +1,10 @@
 package consent
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Channel is a way to reach a user.
 type Channel string
@@ -32,6 +36,7 @@ const (
 	OutcomeRevoked    Outcome = "revoked"    // the consent was revoked since
 	OutcomeErased     Outcome = "erased"     // consent or user are gone
 	OutcomeSuperseded Outcome = "superseded" // a later stage has been announced since
+	OutcomeNoMail     Outcome = "no_mail"    // no mail server is configured
 	OutcomeNoAddress  Outcome = "no_address" // the user has none any more
 	OutcomeRefused    Outcome = "refused"    // for good, by whoever was to deliver it
 	OutcomeGivenUp    Outcome = "given_up"   // tried too often
@@ -64,4 +69,19 @@ type Digest struct {
 	Tries         int
 	FinishedAt    time.Time
 	Reason        string
+}
+
+// JobDigest is the kind of the job that sends one digest; its key is DigestKey.
+const JobDigest = "digest"
+
+// DigestKey names a digest in a job; ids hold no slash.
+func DigestKey(applicationID, id string) string { return applicationID + "/" + id }
+
+// ParseDigestKey reads what DigestKey wrote.
+func ParseDigestKey(key string) (applicationID, id string, err error) {
+	app, id, found := strings.Cut(key, "/")
+	if !found {
+		return "", "", fmt.Errorf("%q is not the key of a digest", key)
+	}
+	return app, id, nil
 }

@@ -11,8 +11,8 @@ import (
 // package where their comment says so; any other error is the database's.
 //
 // Every method that is about one application takes its id, and sees nothing
-// of the others (law 8). Only the methods of Sweeping, Digests and
-// Upkeep look across applications.
+// of the others (law 8). Only the methods of Sweeping, Digests,
+// Health and Upkeep look across applications.
 type Registry interface {
 	Applications
 	Users
@@ -20,6 +20,9 @@ type Registry interface {
 	Attempts
 	ReconnectLinks
 	Sweeping
+	Digests
+	Health
+	Confirmations
 	Upkeep
 }
 
@@ -343,6 +346,73 @@ type Sweeping interface {
 	Flag(ctx context.Context, d DueFilter, judge func(*Consent) Judgement) ([]Judged, error)
 	// Parked counts the consents that no sweep could judge, and returns the first.
 	Parked(ctx context.Context, limit int) (count int, first []Consent, err error)
+}
+
+// DigestClaim makes the caller the only one who may send a digest, until a
+// moment by which its job must be over.
+type DigestClaim struct {
+	ApplicationID string
+	ID            string
+	ClaimID       string
+	Now           time.Time
+	Until         time.Time
+}
+
+// Digests keeps messages to users. A digest that is not over is always due at
+// some moment: whatever happens to its job, another is made then.
+type Digests interface {
+	// Dispatch makes jobs of at most limit digests that are due, and moves each
+	// to until, by when its job must be over, in one step.
+	Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error)
+	Digest(ctx context.Context, applicationID, id string) (Digest, error)
+	// FreezeDigest claims a digest: from now on it takes no more notices along.
+	// ErrBusy where it is over, or somebody else has claimed it.
+	FreezeDigest(ctx context.Context, c DigestClaim) (Digest, []Notice, error)
+	// PostponeDigest ends the claim, if there is one, and makes the digest due
+	// later. ErrClaimLost where the claim is another's.
+	PostponeDigest(ctx context.Context, d Digest, due time.Time, reason string) error
+	// FinishDigest ends a frozen digest with its State, Reason and FinishedAt,
+	// and writes the outcome of each of its notices. ErrClaimLost where the claim
+	// is another's.
+	FinishDigest(ctx context.Context, d Digest, notices []Notice) error
+}
+
+// Health keeps what providers say of consents, and what an operator has to know
+// of it.
+type Health interface {
+	// ClaimChecks takes at most limit consents whose NextCheckAt has come, and
+	// moves it to until, so that each moves, whatever comes of it.
+	ClaimChecks(ctx context.Context, now, until time.Time, limit int) ([]Consent, error)
+	// PostponeCheck moves a consent's NextCheckAt, unless it has moved on.
+	PostponeCheck(ctx context.Context, applicationID, consentID string, cycle int, at time.Time) error
+	PutCheck(ctx context.Context, c Check) error
+	// BankHealths counts, by bank, the consents that were checked since, without
+	// the named one.
+	BankHealths(ctx context.Context, applicationID, provider string, since time.Time, exceptConsentID string) ([]BankHealth, error)
+	// Failing names the applications and providers with a check since that was
+	// not ok.
+	Failing(ctx context.Context, since time.Time) ([]Check, error)
+
+	// OpenAlarm reports whether it was not open already.
+	OpenAlarm(ctx context.Context, a Alarm) (opened bool, err error)
+	// CloseAlarm reports whether it was open.
+	CloseAlarm(ctx context.Context, a Alarm, at time.Time) (closed bool, err error)
+	// ProbeAlarm reports whether the caller is the one to probe, now that
+	// ProbeAt has come, and moves it to next.
+	ProbeAlarm(ctx context.Context, a Alarm, now, next time.Time) (mine bool, err error)
+	// Alarms lists the newest first; of all applications where none is named.
+	Alarms(ctx context.Context, applicationID string, closedToo bool) ([]Alarm, error)
+
+	// Take uses up n of what an application may use of something in the present
+	// window of time, which all replicas share. It reports whether there was
+	// enough left of limit.
+	Take(ctx context.Context, applicationID, name string, window time.Time, n, limit int) (bool, error)
+}
+
+// Confirmations keeps what people confirmed. Lines are only ever added.
+type Confirmations interface {
+	RecordConfirmation(ctx context.Context, c Confirmation) error
+	Confirmations(ctx context.Context, applicationID, consentID string) ([]Confirmation, error)
 }
 
 // Upkeep finds what has been left half done, across applications.

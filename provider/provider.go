@@ -192,5 +192,13 @@ type Deps struct {
 // fault of the Config at once, and makes no call.
 type Opener func(Config, Deps) (Provider, error)
 
+// Adapter is one kind of provider.
+type Adapter struct {
+	Open Opener
+	// IdleLimit is after which time the provider forgets a refresh token that
+	// nobody has used; 0 where it never does.
+	IdleLimit time.Duration
+}
+
 // Catalog names the providers that this build knows.
-type Catalog map[string]Opener
+type Catalog map[string]Adapter

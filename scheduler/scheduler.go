@@ -2,33 +2,247 @@ package scheduler
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 )
 
-// Every runs work at once and then again and again, a period after each run
-// has ended, give or take a tenth, so that replicas started together do not
-// stay in step. A run that fails is logged and does not end the loop. Every
-// returns when ctx ends, after the run under way.
-func Every(ctx context.Context, period time.Duration, log *slog.Logger, name string, work func(context.Context) error) {
-	for ctx.Err() == nil {
-		if err := work(ctx); err != nil && ctx.Err() == nil {
-			log.Error("scheduled work failed; it will be tried again", "work", name, "error", err)
+// Handler does one job. key is what Enqueue was given; empty for a schedule's.
+// An error is logged; whether the work is tried again is for the rows of
+// whoever gave it to say, unless the process dies on it: then it is done again.
+type Handler func(ctx context.Context, key string) error
+
+// Job is one kind of work.
+type Job struct {
+	Kind string // stable: it stands in the database
+	Do   Handler
+	// Every, where it is set, has the job done at start and by the schedule,
+	// once among all replicas.
+	Every *Schedule
+	// Timeout bounds one run; 0 takes a minute.
+	Timeout time.Duration
+}
+
+// Config is what a Scheduler is made of.
+type Config struct {
+	DB      *sql.DB
+	SQLite  bool // one process has the database to itself
+	Log     *slog.Logger
+	Jobs    []Job
+	Workers int           // jobs at a time in this process; 0 takes 20
+	Poll    time.Duration // how often to look for jobs; 0 takes a second
+}
+
+const (
+	defaultWorkers = 20
+	defaultPoll    = time.Second
+	defaultTimeout = time.Minute
+	// rescueAfter is when a job whose process died is taken up by another.
+	rescueAfter = 2 * time.Minute
+	// scheduledTimes bounds how often a scheduled job whose process died is done
+	// again; the schedule brings the next one in any case.
+	scheduledTimes = 1
+	queuedTimes    = 5
+)
+
+// Scheduler runs jobs. Build it with New; enqueuing works without Run.
+type Scheduler struct {
+	client *river.Client[*sql.Tx]
+	db     *sql.DB
+	sqlite bool
+	jobs   []Job
+}
+
+// Migrate brings River's tables up to date.
+func Migrate(ctx context.Context, db *sql.DB, sqlite bool) error {
+	m, err := rivermigrate.New(driver(db, sqlite), nil)
+	if err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate the job tables: %w", err)
+	}
+	return nil
+}
+
+// Check fails where River's tables are not up to date.
+func Check(ctx context.Context, db *sql.DB, sqlite bool) error {
+	m, err := rivermigrate.New(driver(db, sqlite), nil)
+	if err != nil {
+		return err
+	}
+	res, err := m.Validate(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the job tables: %w", err)
+	}
+	if !res.OK {
+		return errors.New("the job tables are not up to date: run 'reconsent migrate up'")
+	}
+	return nil
+}
+
+func driver(db *sql.DB, sqlite bool) riverdriver.Driver[*sql.Tx] {
+	if sqlite {
+		return riversqlite.New(db)
+	}
+	return riverdatabasesql.New(db)
+}
+
+// New returns a Scheduler. It touches nothing yet.
+func New(cfg Config) (*Scheduler, error) {
+	workers := river.NewWorkers()
+	var periodic []*river.PeriodicJob
+	for _, j := range cfg.Jobs {
+		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log})
+		if j.Every != nil {
+			periodic = append(periodic, river.NewPeriodicJob(j.Every, func() (river.JobArgs, *river.InsertOpts) {
+				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes}
+			}, &river.PeriodicJobOpts{ID: j.Kind, RunOnStart: true}))
 		}
-		t := time.NewTimer(jittered(period))
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = defaultWorkers
+	}
+	if cfg.Poll == 0 {
+		cfg.Poll = defaultPoll
+	}
+	client, err := river.NewClient(driver(cfg.DB, cfg.SQLite), &river.Config{
+		Logger:               quiet(cfg.Log),
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}},
+		FetchPollInterval:    cfg.Poll,
+		FetchCooldown:        min(cfg.Poll, river.FetchCooldownDefault),
+		JobTimeout:           defaultTimeout,
+		RescueStuckJobsAfter: rescueAfter,
+		Workers:              workers,
+		PeriodicJobs:         periodic,
+		// Done jobs are of no more use: rows of whoever gave them tell what became of them.
+		CompletedJobRetentionPeriod: time.Hour,
+		CancelledJobRetentionPeriod: time.Hour,
+		DiscardedJobRetentionPeriod: 24 * time.Hour,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scheduler: %w", err)
+	}
+	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite, jobs: cfg.Jobs}, nil
+}
+
+// quiet keeps River's own chatter out of the log; what it warns of stays.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeastWarn{log.Handler()}) }
+
+type atLeastWarn struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (h atLeastWarn) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+// args are a job's in the database.
+type args struct {
+	kind string
+	Key  string `json:"key,omitempty"`
+}
+
+// Kind implements river.JobArgs.
+func (a args) Kind() string { return a.kind }
+
+type worker struct {
+	river.WorkerDefaults[args]
+	job Job
+	log *slog.Logger
+}
+
+// Work implements river.Worker. What fails is not River's to repeat.
+func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
+	err := w.job.Do(ctx, job.Args.Key)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return err // stopped half way, or out of time: somebody else goes on
+	}
+	w.log.Error("job failed", "job", w.job.Kind, "key", job.Args.Key, "error", err)
+	return river.JobCancel(err)
+}
+
+// Timeout implements river.Worker.
+func (w *worker) Timeout(*river.Job[args]) time.Duration { return w.job.Timeout }
+
+// NextRetry implements river.Worker: at once, because whoever gave the work
+// waits long enough by rows of their own.
+func (w *worker) NextRetry(*river.Job[args]) time.Time { return time.Time{} }
+
+// Run works until ctx ends; then it takes nothing new, waits for what is under
+// way for as long as drain, cancels the rest, and returns.
+func (s *Scheduler) Run(ctx context.Context, drain time.Duration) error {
+	if ctx.Err() != nil {
+		return nil // stopped before it began
+	}
+	stopping := context.WithoutCancel(ctx)
+	if s.sqlite {
+		// Nobody else has the database: whatever is running was ours, before.
+		const requeue = `UPDATE river_job SET state = 'available', attempted_at = NULL, attempt = max(attempt - 1, 0) WHERE state = 'running'`
+		if _, err := s.db.ExecContext(stopping, requeue); err != nil {
+			return fmt.Errorf("scheduler: %w", err)
+		}
+	}
+	if err := s.client.Start(stopping); err != nil {
+		return fmt.Errorf("scheduler: %w", err)
+	}
+	<-ctx.Done()
+	soft, cancel := context.WithTimeout(stopping, drain)
+	defer cancel()
+	if err := s.client.Stop(soft); err == nil {
+		return nil
+	}
+	hard, cancel := context.WithTimeout(stopping, drain)
+	defer cancel()
+	if err := s.client.StopAndCancel(hard); err != nil {
+		return fmt.Errorf("scheduler: stop: %w", err)
+	}
+	return nil
+}
+
+// Enqueue adds a job for each key to a transaction.
+func (s *Scheduler) Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error {
+	params := make([]river.InsertManyParams, len(keys))
+	for i, key := range keys {
+		params[i] = river.InsertManyParams{Args: args{kind: kind, Key: key}, InsertOpts: &river.InsertOpts{MaxAttempts: queuedTimes}}
+	}
+	if len(params) == 0 {
+		return nil
+	}
+	_, err := s.client.InsertManyFastTx(ctx, tx, params)
+	return err
+}
+
+// Now has a scheduled job done at once, by whichever replica takes it.
+func (s *Scheduler) Now(ctx context.Context, kind string) error {
+	_, err := s.client.Insert(ctx, args{kind: kind}, &river.InsertOpts{MaxAttempts: scheduledTimes})
+	return err
+}
+
+// Idle waits until no job is left to be done now.
+func (s *Scheduler) Idle(ctx context.Context) error {
+	for {
+		list, err := s.client.JobList(ctx, river.NewJobListParams().First(1).States(rivertype.JobStateAvailable, rivertype.JobStateRunning))
+		if err != nil || len(list.Jobs) == 0 {
+			return err
+		}
+		t := time.NewTimer(5 * time.Millisecond)
 		select {
 		case <-ctx.Done():
 			t.Stop()
+			return ctx.Err()
 		case <-t.C:
 		}
 	}
-}
-
-func jittered(d time.Duration) time.Duration {
-	tenth := int64(d / 10)
-	if tenth <= 0 {
-		return d
-	}
-	return d + time.Duration(rand.Int64N(2*tenth+1)-tenth) //nolint:gosec // spreads load, guards nothing
 }

@@ -58,6 +58,9 @@ type settings struct {
 	Cadence      []string                  `json:"cadence"`
 	Policies     map[string]consent.Policy `json:"policies,omitempty"`
 	LinkValidity time.Duration             `json:"link_validity,omitempty"`
+	NoMail       bool                      `json:"no_mail,omitempty"`
+	Paused       bool                      `json:"paused,omitempty"`
+	MailsPerDay  int                       `json:"mails_per_day,omitempty"`
 }
 
 func (r *applicationRow) application() (consent.Application, error) {
@@ -74,6 +77,7 @@ func (r *applicationRow) application() (consent.Application, error) {
 		ID: r.ID, Slug: r.Slug, Name: r.Name, CreatedAt: r.CreatedAt.Time, ProviderNames: r.Providers,
 		RedirectURIs: set.RedirectURIs, ReturnTos: set.ReturnTos, ConfirmLinks: set.ConfirmLinks,
 		Cadence: cadence, Policies: set.Policies, LinkValidity: set.LinkValidity,
+		NoMail: set.NoMail, Paused: set.Paused, MailsPerDay: set.MailsPerDay,
 	}, nil
 }
 
@@ -81,6 +85,7 @@ func applicationRowOf(a *consent.Application) (applicationRow, error) {
 	set, err := json.Marshal(settings{
 		RedirectURIs: a.RedirectURIs, ReturnTos: a.ReturnTos, ConfirmLinks: a.ConfirmLinks,
 		Cadence: a.Cadence.Names(), Policies: a.Policies, LinkValidity: a.LinkValidity,
+		NoMail: a.NoMail, Paused: a.Paused, MailsPerDay: a.MailsPerDay,
 	})
 	return applicationRow{ID: a.ID, Slug: a.Slug, Name: a.Name, Settings: string(set), CreatedAt: stamp{a.CreatedAt}}, err
 }

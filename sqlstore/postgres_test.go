@@ -22,7 +22,7 @@ func TestRegistryOnPostgres(t *testing.T) {
 }
 
 // growing are the tables that grow with consents.
-var growing = []string{"users", "consents", "token_hashes", "events", "attempts", "reconnect_links", "give_backs", "digests", "notices"}
+var growing = []string{"users", "consents", "token_hashes", "events", "attempts", "reconnect_links", "give_backs", "digests", "notices", "checks", "confirmations"}
 
 // The schema promises that these tables can be partitioned by application
 // without a change of code. This is what an operator would do, in SQL alone.

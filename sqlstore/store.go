@@ -23,6 +23,7 @@ var _ consent.Registry = (*Store)(nil)
 type Store struct {
 	db      *sqlx.DB
 	dialect migrations.Dialect
+	queue   Queue // set by UseQueue before use
 
 	mu       sync.RWMutex
 	prepared map[string]*sqlx.NamedStmt // empty until Prepare; unused on SQLite

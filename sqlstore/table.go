@@ -46,7 +46,7 @@ func (t *table) args(d migrations.Dialect, a args) (args, error) {
 		if typeOf(c) == "TEXT" {
 			col := make(pq.StringArray, len(t.rows))
 			for j, row := range t.rows {
-				col[j] = row[i].(string) //nolint:forcetypeassert // rows are made beside their columns
+				col[j] = row[i].(string) //nolint:errcheck,forcetypeassert // rows are made beside their columns
 			}
 			a[c] = col
 			continue
@@ -56,7 +56,7 @@ func (t *table) args(d migrations.Dialect, a args) (args, error) {
 			if n, small := row[i].(int); small {
 				col[j] = int64(n)
 			} else {
-				col[j] = row[i].(int64) //nolint:forcetypeassert // likewise
+				col[j] = row[i].(int64) //nolint:errcheck,forcetypeassert // likewise
 			}
 		}
 		a[c] = col

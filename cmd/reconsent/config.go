@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/mail"
 	"net/url"
 	"os"
 	"slices"
@@ -17,6 +18,8 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/reconsent/reconsent/notify/email"
+	"github.com/reconsent/reconsent/scheduler"
 	"github.com/reconsent/reconsent/seal"
 )
 
@@ -29,6 +32,10 @@ type config struct {
 	addr        string
 	baseURL     string
 	logLevel    string
+
+	sweepSchedule string
+	smtpURL       string
+	mailFrom      string
 }
 
 // setting is one row of the configuration table. Any of them can also be read
@@ -46,6 +53,9 @@ var settings = []setting{
 	{"keys", "", "sealing keys as JSON, made by 'reconsent keys new'; better as RECONSENT_KEYS_FILE", func(c *config) *string { return &c.keys }, checkKeys},
 	{"addr", "127.0.0.1:8080", "address to listen on", func(c *config) *string { return &c.addr }, checkAddr},
 	{"base-url", "http://127.0.0.1:8080", "address at which browsers reach this service", func(c *config) *string { return &c.baseURL }, checkBaseURL},
+	{"sweep-schedule", "* * * * *", "when to look for what is due: five fields of cron, in UTC, or @every 1m", func(c *config) *string { return &c.sweepSchedule }, checkSchedule},
+	{"smtp-url", "", "mail server, smtp://user:password@host:587 or smtps://...; without it nobody is mailed; better as RECONSENT_SMTP_URL_FILE", func(c *config) *string { return &c.smtpURL }, checkSMTP},
+	{"mail-from", "reconsent <reconsent@localhost>", "sender of mail", func(c *config) *string { return &c.mailFrom }, checkSender},
 	{"log-level", "info", "debug, info, warn or error", func(c *config) *string { return &c.logLevel }, checkLevel},
 }
 
@@ -148,6 +158,26 @@ func checkLevel(s string) error {
 	var l slog.Level
 	if l.UnmarshalText([]byte(s)) != nil {
 		return errors.New("want debug, info, warn or error")
+	}
+	return nil
+}
+
+func checkSchedule(s string) error {
+	_, err := scheduler.ParseSchedule(s)
+	return err
+}
+
+func checkSMTP(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := email.New(s, "check@localhost")
+	return err
+}
+
+func checkSender(s string) error {
+	if _, err := mail.ParseAddress(s); err != nil {
+		return errors.New("want an address like \"Reminders <reminders@example.com>\"")
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func onSystem(std stdio, f func(cmd *cobra.Command, args []string, sys *system) 
 		if err != nil {
 			return err
 		}
-		sys, err := open(cmd.Context(), c, time.Now, c.logger(std), false)
+		sys, err := open(cmd.Context(), c, parts{now: time.Now, log: c.logger(std)})
 		if err != nil {
 			return err
 		}

@@ -76,6 +76,9 @@ func dev(ctx context.Context, std stdio, o devOptions) error {
 	return errors.Join(err, group.Wait())
 }
 
+// devPoll is how often dev looks for jobs: somebody watches.
+const devPoll = 100 * time.Millisecond
+
 // development is the connector and the bank that it is shown against, on one
 // clock.
 type development struct {
@@ -83,6 +86,7 @@ type development struct {
 	log   *slog.Logger
 	group serving
 	bank  *sandbox.Server
+	mail  mailbox
 	sys   *system
 	up    chan struct{} // closed when sys is there
 	ready ready
@@ -124,7 +128,7 @@ func (d *development) open(ctx context.Context, o devOptions, c config) error {
 func (d *development) openBank(ctx context.Context, o devOptions, l net.Listener) (err error) {
 	d.bank, err = sandbox.New(ctx, sandbox.Options{
 		ClientID: d.memo.SandboxClientID, ClientSecret: d.memo.SandboxClientSecret, ClientName: demoName, Path: filepath.Join(o.dataDir, "sandbox.db"),
-		Log: d.log, OnMove: d.moved,
+		Log: d.log, OnMove: d.moved, Mail: d.mail.list,
 	})
 	if err == nil {
 		d.group.serve(ctx, l, d.bank.Handler())
@@ -136,7 +140,7 @@ func (d *development) openBank(ctx context.Context, o devOptions, l net.Listener
 func (d *development) moved(ctx context.Context) error {
 	select {
 	case <-d.up:
-		return d.sys.connector.Upkeep(ctx)
+		return d.sys.allThatIsDue(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -144,7 +148,9 @@ func (d *development) moved(ctx context.Context) error {
 
 // openRegistry opens the registry and puts the demo into it.
 func (d *development) openRegistry(ctx context.Context, c config) (err error) {
-	if d.sys, err = open(ctx, c, d.bank.Clock().Now, d.log, true); err != nil {
+	d.mail.now = d.bank.Clock().Now
+	p := parts{now: d.bank.Clock().Now, log: d.log, mailer: &d.mail, poll: devPoll, migrate: true}
+	if d.sys, err = open(ctx, c, p); err != nil {
 		return err
 	}
 	app, err := d.demo(ctx)

@@ -60,7 +60,7 @@ func (d *doctor) examine(ctx context.Context, c config) {
 	if !d.schema(ctx, c) {
 		return
 	}
-	sys, err := open(ctx, c, time.Now, c.logger(d.std), false)
+	sys, err := open(ctx, c, parts{now: time.Now, log: c.logger(d.std)})
 	if err != nil {
 		d.fail("registry: %v", err)
 		return

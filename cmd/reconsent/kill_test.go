@@ -66,7 +66,7 @@ func TestKilledAtTheBanksDoor(t *testing.T) {
 	// Later, a replica takes up what was left.
 	c := config{databaseURL: dsn, keys: in.keys(t), baseURL: "http://127.0.0.1:8080"}
 	later := func() time.Time { return time.Now().Add(5 * time.Minute) }
-	sys, err := open(t.Context(), c, later, config{}.logger(stdio{err: io.Discard}), false)
+	sys, err := open(t.Context(), c, parts{now: later, log: config{}.logger(stdio{err: io.Discard})})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sys.store.Close()) })
 	app, err := sys.applicationNamed(t.Context(), "acme")

@@ -25,6 +25,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitParked = 3 // done, but some consents cannot be judged
 )
 
 // run runs one command and returns the exit code. Faults are one clear line on
@@ -39,6 +40,8 @@ func run(ctx context.Context, args []string, io stdio) int {
 	case errors.As(err, new(usageError)):
 		fmt.Fprintln(io.err, "reconsent: "+err.Error())
 		return exitUsage
+	case errors.Is(err, errParked):
+		return exitParked
 	default:
 		fmt.Fprintln(io.err, "reconsent: "+err.Error())
 		return exitFailed

@@ -14,7 +14,7 @@ func migrateCommand(std stdio) *cobra.Command {
 	up := &cobra.Command{
 		Use: "up", Short: "Apply what is missing",
 		RunE: withStore(func(cmd *cobra.Command, s *sqlstore.Store) error {
-			if err := s.Migrate(cmd.Context()); err != nil {
+			if err := migrateUp(cmd.Context(), s); err != nil {
 				return err
 			}
 			return migrationStatus(cmd, s, std)

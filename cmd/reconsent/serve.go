@@ -5,12 +5,15 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/reconsent/reconsent/notify/email"
+	"github.com/reconsent/reconsent/scheduler"
 )
 
 func serveCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Serve the API and the pages",
-		Long: "Serves the API and the pages. The schema must be up to date: run 'reconsent migrate up' before.",
+		Use: "serve", Short: "Serve the API and the pages, and run the jobs",
+		Long: "Serves the API and the pages, and runs sweeps, checks and messages, once among all replicas on one PostgreSQL. The schema must be up to date: run 'reconsent migrate up' before.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(cmd)
 			if err != nil {
@@ -19,17 +22,33 @@ func serveCommand(std stdio) *cobra.Command {
 			return serve(cmd.Context(), c, std)
 		},
 	}
-	addSettings(cmd, "database-url", "keys", "addr", "base-url", "log-level")
+	addSettings(cmd, "database-url", "keys", "addr", "base-url", "log-level", "sweep-schedule", "smtp-url", "mail-from")
 	return cmd
 }
 
 func serve(ctx context.Context, c config, std stdio) error {
 	log := c.logger(std)
-	sys, err := open(ctx, c, time.Now, log, false)
+	sweep, err := scheduler.ParseSchedule(c.sweepSchedule)
+	if err != nil {
+		return err
+	}
+	p := parts{now: time.Now, log: log, sweep: sweep}
+	if c.smtpURL != "" {
+		mailer, err := email.New(c.smtpURL, c.mailFrom)
+		if err != nil {
+			return err
+		}
+		defer mailer.Close()
+		p.mailer = mailer
+	}
+	sys, err := open(ctx, c, p)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = sys.store.Close() }()
+	if err := sys.keepsCadences(ctx, sweep); err != nil {
+		return err
+	}
 	l, err := listen(ctx, c.addr)
 	if err != nil {
 		return err

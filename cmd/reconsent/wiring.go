@@ -16,6 +16,7 @@ import (
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/notify"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/truelayer"
 	"github.com/reconsent/reconsent/scheduler"
@@ -29,7 +30,7 @@ const providerTimeout = 15 * time.Second
 
 // catalog names the providers of this build. In development "sandbox" is the
 // TrueLayer adapter, pointed at the sandbox bank.
-var catalog = provider.Catalog{"truelayer": truelayer.Open, "sandbox": truelayer.Open}
+var catalog = provider.Catalog{"truelayer": truelayer.Adapter, "sandbox": truelayer.Adapter}
 
 // newID returns an id that sorts by time.
 func newID() string { return strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "") }
@@ -38,12 +39,30 @@ func newID() string { return strings.ReplaceAll(uuid.Must(uuid.NewV7()).String()
 type system struct {
 	store     *sqlstore.Store
 	connector *connector.Connector
+	scheduler *scheduler.Scheduler
 	now       func() time.Time
 	log       *slog.Logger
 }
 
+// kinds of jobs, as they stand in the database.
+const (
+	jobSweep     = "sweep"
+	jobReconcile = "reconcile"
+	jobUpkeep    = "upkeep"
+)
+
+// parts are what differs between a deployment and development.
+type parts struct {
+	now     func() time.Time
+	log     *slog.Logger
+	mailer  notify.Mailer // nil: no mail server is configured
+	sweep   scheduler.Schedule
+	poll    time.Duration // for jobs; 0 takes the default
+	migrate bool          // bring the schema up to date first
+}
+
 // open connects to the registry and builds the use cases on it.
-func open(ctx context.Context, c config, now func() time.Time, log *slog.Logger, migrate bool) (*system, error) {
+func open(ctx context.Context, c config, p parts) (*system, error) {
 	keys, err := seal.Parse([]byte(c.keys))
 	if err != nil {
 		return nil, err
@@ -52,28 +71,84 @@ func open(ctx context.Context, c config, now func() time.Time, log *slog.Logger,
 	if err != nil {
 		return nil, err
 	}
-	prepare := store.Prepare
-	if migrate {
-		prepare = store.Migrate
-	}
-	if err := prepare(ctx); err != nil {
+	if err := prepare(ctx, store, p.migrate); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &system{store: store, now: now, log: log, connector: connector.New(connector.Config{
-		Registry: store, Keys: keys, Catalog: catalog, Now: now, NewID: newID, Log: log, BaseURL: c.baseURL,
-		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: now, Log: log},
-	})}, nil
+	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
+		Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
+		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},
+	})}
+	if s.scheduler, err = s.newScheduler(p); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	store.UseQueue(s.scheduler)
+	return s, nil
 }
 
-// upkeepPeriod is how often what was left half done is looked for.
-const upkeepPeriod = 30 * time.Second
+// prepare makes the database ready for use, or fails where it is not.
+func prepare(ctx context.Context, store *sqlstore.Store, migrate bool) error {
+	if migrate {
+		return migrateUp(ctx, store)
+	}
+	if err := store.Prepare(ctx); err != nil {
+		return err
+	}
+	return scheduler.Check(ctx, store.DB(), store.IsSQLite())
+}
 
-// serve runs the HTTP surface and the upkeep.
+// migrateUp brings the registry's tables and the jobs' up to date.
+func migrateUp(ctx context.Context, store *sqlstore.Store) error {
+	if err := store.Migrate(ctx); err != nil {
+		return err
+	}
+	return scheduler.Migrate(ctx, store.DB(), store.IsSQLite())
+}
+
+// Limits of one run of a scheduled job; what is left is for the next.
+const (
+	sweepTimeout     = 15 * time.Minute
+	reconcileTimeout = 5 * time.Minute
+)
+
+func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
+	halfMinute, err := scheduler.ParseSchedule("@every 30s")
+	if err != nil {
+		return nil, err
+	}
+	minute, err := scheduler.ParseSchedule("@every 1m")
+	if err != nil {
+		return nil, err
+	}
+	sweep := p.sweep
+	if sweep.Schedule == nil {
+		sweep = minute
+	}
+	n := notify.New(notify.Config{Registry: s.store, Links: s.connector, Gate: s.connector, Mailer: p.mailer, Now: p.now, NewID: newID, Log: p.log})
+	jobs := []scheduler.Job{
+		{Kind: consent.JobDigest, Do: n.Do},
+		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
+		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},
+		{Kind: jobUpkeep, Do: func(ctx context.Context, _ string) error { return s.connector.Upkeep(ctx) }, Every: &halfMinute, Timeout: reconcileTimeout},
+	}
+	return scheduler.New(scheduler.Config{DB: s.store.DB(), SQLite: s.store.IsSQLite(), Log: p.log, Jobs: jobs, Poll: p.poll})
+}
+
+// sweep is a sweep as a job: announce, then send off what is due.
+func (s *system) sweep(ctx context.Context, _ string) error {
+	swept, err := s.connector.Sweep(ctx)
+	if err != nil {
+		return err
+	}
+	queued, err := s.connector.Dispatch(ctx)
+	if total := swept.Total(); total+queued > 0 {
+		s.log.Info("swept", "announced", total, "skipped", swept.Skipped, "parked", swept.Parked, "messages", queued)
+	}
+	return err
+}
+
+// serve runs the HTTP surface and the jobs.
 func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
-	g.Go(func() error {
-		scheduler.Every(ctx, upkeepPeriod, s.log, "upkeep", s.connector.Upkeep)
-		return nil
-	})
+	g.Go(func() error { return s.scheduler.Run(ctx, drainTime) })
 	g.serve(ctx, l, api.New(api.Config{Connector: s.connector, Now: s.now, Log: s.log, Version: version}).Handler())
 }
 

@@ -61,8 +61,63 @@ CREATE TABLE notices (
 );
 CREATE INDEX notices_digest ON notices (application_id, digest_id);
 
+-- What the provider last said of a consent, and when: whether many fail at once
+-- tells a dead consent from a wrong secret and a bank's outage.
+CREATE TABLE checks (
+    application_id TEXT COLLATE "C" NOT NULL,
+    consent_id     TEXT COLLATE "C" NOT NULL,
+    provider       TEXT COLLATE "C" NOT NULL,
+    provider_id    TEXT COLLATE "C" NOT NULL,
+    at             BIGINT NOT NULL,
+    outcome        TEXT NOT NULL, -- ok, refused, failed, misconfigured
+    PRIMARY KEY (application_id, consent_id)
+) WITH (fillfactor = 80);
+CREATE INDEX checks_recent ON checks (application_id, provider, at);
+CREATE INDEX checks_bad ON checks (at) WHERE outcome <> 'ok';
+
+-- What an operator has to know of, once; closed when it is over. Checks of what
+-- it is about wait meanwhile, but for one at probe_at.
+CREATE TABLE alarms (
+    application_id TEXT COLLATE "C" NOT NULL,
+    kind           TEXT COLLATE "C" NOT NULL,
+    provider       TEXT COLLATE "C" NOT NULL,
+    provider_id    TEXT COLLATE "C" NOT NULL, -- empty: the provider as a whole
+    opened_at      BIGINT NOT NULL,
+    closed_at      BIGINT,
+    probe_at       BIGINT,
+    detail         TEXT NOT NULL,
+    PRIMARY KEY (application_id, kind, provider, provider_id)
+);
+
+-- How much of something has been used up in the present window of time, by all
+-- replicas together.
+CREATE TABLE allowances (
+    application_id TEXT COLLATE "C" NOT NULL,
+    name           TEXT COLLATE "C" NOT NULL,
+    window_at      BIGINT NOT NULL,
+    used           BIGINT NOT NULL,
+    PRIMARY KEY (application_id, name)
+) WITH (fillfactor = 50);
+
+-- That a person confirmed a consent anew, word for word. Lines are only added.
+CREATE TABLE confirmations (
+    application_id TEXT COLLATE "C" NOT NULL,
+    id             TEXT COLLATE "C" NOT NULL,
+    consent_id     TEXT COLLATE "C" NOT NULL,
+    cycle          INTEGER NOT NULL,
+    confirmed_at   BIGINT NOT NULL,
+    confirmed_by   TEXT NOT NULL,
+    statement      TEXT NOT NULL,
+    PRIMARY KEY (application_id, id)
+);
+CREATE INDEX confirmations_consent ON confirmations (application_id, consent_id);
+
 -- +goose Down
 
+DROP TABLE confirmations;
+DROP TABLE allowances;
+DROP TABLE alarms;
+DROP TABLE checks;
 DROP TABLE notices;
 DROP TABLE digests;
 DROP INDEX consents_check;

@@ -52,8 +52,63 @@ CREATE TABLE notices (
 );
 CREATE INDEX notices_digest ON notices (application_id, digest_id);
 
+-- What the provider last said of a consent, and when: whether many fail at once
+-- tells a dead consent from a wrong secret and a bank's outage.
+CREATE TABLE checks (
+    application_id TEXT NOT NULL,
+    consent_id     TEXT NOT NULL,
+    provider       TEXT NOT NULL,
+    provider_id    TEXT NOT NULL,
+    at             INTEGER NOT NULL,
+    outcome        TEXT NOT NULL, -- ok, refused, failed, misconfigured
+    PRIMARY KEY (application_id, consent_id)
+);
+CREATE INDEX checks_recent ON checks (application_id, provider, at);
+CREATE INDEX checks_bad ON checks (at) WHERE outcome <> 'ok';
+
+-- What an operator has to know of, once; closed when it is over. Checks of what
+-- it is about wait meanwhile, but for one at probe_at.
+CREATE TABLE alarms (
+    application_id TEXT NOT NULL,
+    kind           TEXT NOT NULL,
+    provider       TEXT NOT NULL,
+    provider_id    TEXT NOT NULL, -- empty: the provider as a whole
+    opened_at      INTEGER NOT NULL,
+    closed_at      INTEGER,
+    probe_at       INTEGER,
+    detail         TEXT NOT NULL,
+    PRIMARY KEY (application_id, kind, provider, provider_id)
+);
+
+-- How much of something has been used up in the present window of time, by all
+-- replicas together.
+CREATE TABLE allowances (
+    application_id TEXT NOT NULL,
+    name           TEXT NOT NULL,
+    window_at      INTEGER NOT NULL,
+    used           INTEGER NOT NULL,
+    PRIMARY KEY (application_id, name)
+);
+
+-- That a person confirmed a consent anew, word for word. Lines are only added.
+CREATE TABLE confirmations (
+    application_id TEXT NOT NULL,
+    id             TEXT NOT NULL,
+    consent_id     TEXT NOT NULL,
+    cycle          INTEGER NOT NULL,
+    confirmed_at   INTEGER NOT NULL,
+    confirmed_by   TEXT NOT NULL,
+    statement      TEXT NOT NULL,
+    PRIMARY KEY (application_id, id)
+);
+CREATE INDEX confirmations_consent ON confirmations (application_id, consent_id);
+
 -- +goose Down
 
+DROP TABLE confirmations;
+DROP TABLE allowances;
+DROP TABLE alarms;
+DROP TABLE checks;
 DROP TABLE notices;
 DROP TABLE digests;
 DROP INDEX consents_check;

@@ -127,3 +127,10 @@ func (c *Client) isLink(s string) bool {
 func stateNotUTF8(op string) error {
 	return &provider.Error{Kind: provider.Unsupported, Op: op, Code: "state_not_utf8"}
 }
+
+// IdleLimit is after which time TrueLayer forgets a refresh token that nobody
+// uses (providers.md 1.6).
+const IdleLimit = 30 * 24 * time.Hour
+
+// Adapter is TrueLayer in a catalog.
+var Adapter = provider.Adapter{Open: Open, IdleLimit: IdleLimit}

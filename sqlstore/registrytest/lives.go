@@ -21,7 +21,7 @@ func outlook(c consent.Consent, events ...consent.Event) consent.Outlook {
 func newTokens(c consent.Consent, leaseID string) consent.TokenUpdate {
 	return consent.TokenUpdate{
 		ApplicationID: c.ApplicationID, ConsentID: c.ID, LeaseID: leaseID, Custody: c.Custody, TokenHash: []byte("rotated " + c.ID),
-		Tokens: consent.Tokens{Refresh: consent.Sealed("rotated"), Access: consent.Sealed("fresh"), AccessExpiresAt: at(2 * time.Hour), RefreshedAt: at(time.Hour)},
+		Tokens:      consent.Tokens{Refresh: consent.Sealed("rotated"), Access: consent.Sealed("fresh"), AccessExpiresAt: at(2 * time.Hour), RefreshedAt: at(time.Hour)},
 		NextCheckAt: at(16 * day),
 	}
 }

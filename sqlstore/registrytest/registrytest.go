@@ -84,7 +84,7 @@ func (w *world) consent() consent.Consent {
 		CreatedAt: at(0), ConsentedAt: at(time.Second), ExpiresAt: at(90 * day), ExpirySource: consent.FromProvider,
 		LapsingAt: at(60 * day), LapsesAt: at(90 * day), RenewableUntil: at(180 * day), NextStageAt: at(61 * day), NextCheckAt: at(15 * day),
 		Announced: []string{"before_30d"},
-		Accounts: []string{"acc1", "acc2"},
+		Accounts:  []string{"acc1", "acc2"},
 		Tokens: consent.Tokens{
 			Refresh: consent.Sealed("refresh \x00\xff"), Access: consent.Sealed("access \x00\xfe"),
 			AccessExpiresAt: at(time.Hour), RefreshedAt: at(time.Minute),

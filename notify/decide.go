@@ -1,0 +1,25 @@
+package notify
+
+import (
+	"slices"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// decide looks again at a notice just before it is sent. It returns
+// OutcomeWaiting where the notice still holds, and else why it does not. con is
+// nil where the consent is gone.
+func decide(n consent.Notice, con *consent.Consent) consent.Outcome {
+	switch {
+	case con == nil:
+		return consent.OutcomeErased
+	case !con.RevokedAt.IsZero():
+		return consent.OutcomeRevoked
+	case con.Cycle != n.Cycle:
+		return consent.OutcomeRenewed
+	case len(con.Announced) > 0 && con.Announced[len(con.Announced)-1] != n.Stage && slices.Contains(con.Announced, n.Stage):
+		return consent.OutcomeSuperseded
+	default:
+		return consent.OutcomeWaiting
+	}
+}

@@ -1,0 +1,241 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// Registry is what the package needs of the registry.
+type Registry interface {
+	consent.Digests
+	Application(ctx context.Context, id string) (consent.Application, error)
+	User(ctx context.Context, applicationID, userID string) (consent.User, error)
+	Consent(ctx context.Context, applicationID, id string) (consent.Consent, error)
+}
+
+// Links makes the links that lead people to their bank.
+type Links interface {
+	ReconnectLink(ctx context.Context, app *consent.Application, consentID string) (string, error)
+}
+
+// Gate says whether mail may leave now. See connector.
+type Gate interface {
+	// Hold says until when a message about these consents has to wait, and why;
+	// the zero time where it need not.
+	Hold(ctx context.Context, app *consent.Application, about []consent.Consent) (until time.Time, why string, err error)
+}
+
+// Message is one mail as a channel sends it.
+type Message struct {
+	ID       string // stable over retries; without angle brackets or a domain
+	To       string
+	ToName   string
+	FromName string
+	Subject  string
+	Text     string
+	HTML     string
+}
+
+// Mailer hands a message over. It returns nil only where the message was
+// accepted, and ErrRefused in the chain where it never will be.
+type Mailer interface {
+	Send(ctx context.Context, m Message) error
+}
+
+// ErrRefused says that a message will not be accepted, however often it is
+// tried: the address, or the message itself, was refused for good.
+var ErrRefused = errors.New("refused for good")
+
+// Config is what a Notifier is made of. All fields but Mailer are
+// required.
+type Config struct {
+	Registry Registry
+	Links    Links
+	Gate     Gate
+	Mailer   Mailer // nil where no mail server is configured: nothing is sent, and that recorded
+	Now      func() time.Time
+	NewID    func() string
+	Log      *slog.Logger
+}
+
+// Notifier sends digests. It is safe for concurrent use.
+type Notifier struct{ Config }
+
+// New returns a Notifier.
+func New(cfg Config) *Notifier { return &Notifier{cfg} }
+
+const (
+	// claimFor is longer than a message takes on the slowest server.
+	claimFor = 2 * time.Minute
+	// patience is how often a message is tried: with the pauses below, three days.
+	patience = 24
+)
+
+// pauseAfter returns how long to wait after so many tries: from a minute to
+// four hours, give or take a fifth.
+func pauseAfter(tries int) time.Duration {
+	d := min(time.Minute<<min(tries, 12), 4*time.Hour)
+	return d - d/5 + time.Duration(rand.Int64N(int64(2*d/5))) //nolint:gosec // spreads load, guards nothing
+}
+
+// Send sends one digest, if there is still something to tell. A digest that is
+// gone, over, or in other hands needs nothing.
+func (n *Notifier) Send(ctx context.Context, applicationID, digestID string) error {
+	app, err := n.Registry.Application(ctx, applicationID)
+	if errors.Is(err, consent.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now := n.now()
+	if app.Paused {
+		d, err := n.Registry.Digest(ctx, applicationID, digestID)
+		if err != nil || d.DueAt.IsZero() {
+			return quiet(err)
+		}
+		return quiet(n.Registry.PostponeDigest(ctx, d, now.Add(pausedFor), "paused"))
+	}
+	d, notices, err := n.Registry.FreezeDigest(ctx, consent.DigestClaim{
+		ApplicationID: applicationID, ID: digestID, ClaimID: n.NewID(), Now: now, Until: now.Add(claimFor),
+	})
+	if err != nil {
+		return quiet(err)
+	}
+	if err := n.send(ctx, &app, d, notices); err != nil {
+		return n.again(ctx, d, notices, err)
+	}
+	return nil
+}
+
+// pausedFor is when a message of a paused application is looked at again.
+const pausedFor = 10 * time.Minute
+
+func (n *Notifier) now() time.Time { return n.Now().UTC().Truncate(time.Microsecond) }
+
+// quiet drops the errors that say that there is nothing to do.
+func quiet(err error) error {
+	if errors.Is(err, consent.ErrNotFound) || errors.Is(err, consent.ErrBusy) || errors.Is(err, consent.ErrClaimLost) {
+		return nil
+	}
+	return err
+}
+
+// send looks again, and sends what still holds.
+func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent.Digest, notices []consent.Notice) error {
+	about, err := n.lookAgain(ctx, notices)
+	if err != nil {
+		return err
+	}
+	if len(about) == 0 {
+		return n.finish(ctx, d, notices, consent.DigestDropped, "nothing_left", "")
+	}
+	if n.Mailer == nil {
+		return n.finish(ctx, d, notices, consent.DigestDropped, "no_mail", consent.OutcomeNoMail)
+	}
+	user, err := n.Registry.User(ctx, d.ApplicationID, d.UserID)
+	if errors.Is(err, consent.ErrNotFound) {
+		return n.finish(ctx, d, notices, consent.DigestDropped, "user_gone", consent.OutcomeErased)
+	}
+	if err != nil {
+		return err
+	}
+	if user.Email == "" {
+		return n.finish(ctx, d, notices, consent.DigestDropped, "no_address", consent.OutcomeNoAddress)
+	}
+	until, why, err := n.Gate.Hold(ctx, app, consents(about))
+	if err != nil {
+		return err
+	}
+	if !until.IsZero() {
+		return n.Registry.PostponeDigest(ctx, d, until, why)
+	}
+	m, err := n.compose(ctx, app, &user, d, about)
+	if err != nil {
+		return err
+	}
+	if err := n.Mailer.Send(ctx, m); err != nil {
+		return err
+	}
+	// Accepted: only a crash before this commit can send it again, under the
+	// same Message-ID.
+	return n.finish(context.WithoutCancel(ctx), d, notices, consent.DigestSent, "", consent.OutcomeSent)
+}
+
+// lookAgain reads every notice's consent anew, writes into the notices what
+// does not hold any more, and returns the rest, the nearest lapse first.
+func (n *Notifier) lookAgain(ctx context.Context, notices []consent.Notice) ([]told, error) {
+	var about []told
+	for i := range notices {
+		notice := &notices[i]
+		con, err := n.Registry.Consent(ctx, notice.ApplicationID, notice.ConsentID)
+		gone := errors.Is(err, consent.ErrNotFound)
+		if err != nil && !gone {
+			return nil, err
+		}
+		seen := &con
+		if gone {
+			seen = nil
+		}
+		if notice.Outcome = decide(*notice, seen); notice.Outcome == consent.OutcomeWaiting {
+			about = append(about, told{con, notice.Stage})
+		}
+	}
+	slices.SortStableFunc(about, func(a, b told) int { return a.consent.LapsesAt.Compare(b.consent.LapsesAt) })
+	return about, nil
+}
+
+// finish ends the digest; notices that were still waiting get the outcome.
+func (n *Notifier) finish(ctx context.Context, d consent.Digest, notices []consent.Notice, state consent.DigestState, reason string, rest consent.Outcome) error {
+	for i := range notices {
+		if notices[i].Outcome == consent.OutcomeWaiting {
+			notices[i].Outcome = rest
+		}
+	}
+	d.State, d.Reason, d.FinishedAt = state, reason, n.now()
+	return quiet(n.Registry.FinishDigest(ctx, d, notices))
+}
+
+// again makes the digest due later, or gives it up.
+func (n *Notifier) again(ctx context.Context, d consent.Digest, notices []consent.Notice, cause error) error {
+	ctx = context.WithoutCancel(ctx)
+	switch {
+	case errors.Is(cause, ErrRefused):
+		n.Log.Warn("message refused for good", "digest", d.ID, "error", cause)
+		return n.finish(ctx, d, notices, consent.DigestFailed, "refused", consent.OutcomeRefused)
+	case d.Tries >= patience:
+		n.Log.Error("message given up", "digest", d.ID, "tries", d.Tries, "error", cause)
+		return n.finish(ctx, d, notices, consent.DigestFailed, "given_up", consent.OutcomeGivenUp)
+	}
+	n.Log.Warn("message not sent yet; it will be tried again", "digest", d.ID, "tries", d.Tries, "error", cause)
+	return quiet(n.Registry.PostponeDigest(ctx, d, n.now().Add(pauseAfter(d.Tries)), "not_sent"))
+}
+
+// told is one consent that a message is about, and why.
+type told struct {
+	consent consent.Consent
+	stage   string
+}
+
+func consents(about []told) []consent.Consent {
+	list := make([]consent.Consent, len(about))
+	for i := range about {
+		list[i] = about[i].consent
+	}
+	return list
+}
+
+// Do is Send as a job.
+func (n *Notifier) Do(ctx context.Context, job string) error {
+	app, id, err := consent.ParseDigestKey(job)
+	if err != nil {
+		return err
+	}
+	return n.Send(ctx, app, id)
+}

@@ -1,0 +1,165 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/migrations"
+)
+
+// Queue takes jobs into a transaction of ours. See package scheduler.
+type Queue interface {
+	Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error
+}
+
+// UseQueue gives the store the queue that Dispatch puts jobs into.
+func (s *Store) UseQueue(q Queue) { s.queue = q }
+
+// IsSQLite reports whether the database is a file of one process.
+func (s *Store) IsSQLite() bool { return s.dialect == migrations.SQLite }
+
+// DB returns the connections that the store works with, for a queue that is to
+// share its transactions.
+func (s *Store) DB() *sql.DB { return s.db.DB }
+
+const digestColumnList = `application_id, id, user_id, channel, state, created_at, due_at, claim_id, claimed_until, tries, finished_at, reason`
+
+var (
+	// A digest that has its job is due again when the job must have been lost.
+	dispatchDigests = sideBySide(`UPDATE digests SET due_at = :until WHERE (application_id, id) IN (
+			SELECT application_id, id FROM digests WHERE due_at <= :now ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+		) RETURNING application_id, id`,
+		`UPDATE digests SET due_at = :until WHERE (application_id, id) IN (
+			SELECT application_id, id FROM digests WHERE due_at <= :now ORDER BY due_at LIMIT :limit
+		) RETURNING application_id, id`)
+	digestByID   = both(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
+	freezeDigest = both(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
+		WHERE application_id = :app AND id = :id AND state IN ('open', 'frozen') AND (claimed_until IS NULL OR claimed_until <= :now)
+		RETURNING ` + digestColumnList)
+	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome FROM notices
+		WHERE application_id = :app AND digest_id = :id ORDER BY consent_id, cycle, stage`)
+	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason
+		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state IN ('open', 'frozen')`)
+	finishDigest = both(`UPDATE digests SET state = :state, reason = :reason, finished_at = :at, due_at = NULL, claim_id = '', claimed_until = NULL
+		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
+	setOutcome = both(`UPDATE notices SET outcome = :outcome
+		WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle AND stage = :stage AND channel = :channel`)
+)
+
+type digestRow struct {
+	App          string `db:"application_id"`
+	ID           string `db:"id"`
+	UserID       string `db:"user_id"`
+	Channel      string `db:"channel"`
+	State        string `db:"state"`
+	CreatedAt    stamp  `db:"created_at"`
+	DueAt        stamp  `db:"due_at"`
+	ClaimID      string `db:"claim_id"`
+	ClaimedUntil stamp  `db:"claimed_until"`
+	Tries        int    `db:"tries"`
+	FinishedAt   stamp  `db:"finished_at"`
+	Reason       string `db:"reason"`
+}
+
+func (r *digestRow) digest() consent.Digest {
+	return consent.Digest{
+		ApplicationID: r.App, ID: r.ID, UserID: r.UserID, Channel: consent.Channel(r.Channel), State: consent.DigestState(r.State),
+		CreatedAt: r.CreatedAt.Time, DueAt: r.DueAt.Time, ClaimID: r.ClaimID, ClaimedUntil: r.ClaimedUntil.Time, Tries: r.Tries,
+		FinishedAt: r.FinishedAt.Time, Reason: r.Reason,
+	}
+}
+
+type noticeRow struct {
+	App       string `db:"application_id"`
+	ConsentID string `db:"consent_id"`
+	Cycle     int    `db:"cycle"`
+	Stage     string `db:"stage"`
+	Channel   string `db:"channel"`
+	DigestID  string `db:"digest_id"`
+	Outcome   string `db:"outcome"`
+}
+
+// Dispatch implements consent.Digests.
+func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error) {
+	var keys []string
+	err := s.atomic(ctx, func(q query) error {
+		var rows []digestRow
+		if err := q.list(ctx, dispatchDigests, &rows, args{"now": stamp{now}, "until": stamp{until}, "limit": limit}); err != nil {
+			return err
+		}
+		keys = make([]string, len(rows))
+		for i := range rows {
+			keys[i] = consent.DigestKey(rows[i].App, rows[i].ID)
+		}
+		return s.queue.Enqueue(ctx, q.tx.Tx, consent.JobDigest, keys)
+	})
+	return len(keys), err
+}
+
+// Digest implements consent.Digests.
+func (s *Store) Digest(ctx context.Context, applicationID, id string) (consent.Digest, error) {
+	var row digestRow
+	err := s.query().get(ctx, digestByID, &row, args{"app": applicationID, "id": id})
+	return row.digest(), err
+}
+
+// FreezeDigest implements consent.Digests.
+func (s *Store) FreezeDigest(ctx context.Context, c consent.DigestClaim) (consent.Digest, []consent.Notice, error) {
+	var row digestRow
+	var rows []noticeRow
+	arg := args{"app": c.ApplicationID, "id": c.ID, "claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}}
+	err := s.atomic(ctx, func(q query) error {
+		err := q.get(ctx, freezeDigest, &row, arg)
+		if isNotFound(err) {
+			if err := q.get(ctx, digestByID, &row, arg); err != nil {
+				return err
+			}
+			return consent.ErrBusy
+		}
+		if err != nil {
+			return err
+		}
+		return q.list(ctx, noticesOf, &rows, arg)
+	})
+	if err != nil {
+		return consent.Digest{}, nil, err
+	}
+	notices := make([]consent.Notice, len(rows))
+	for i, r := range rows {
+		notices[i] = consent.Notice{ApplicationID: r.App, ConsentID: r.ConsentID, Cycle: r.Cycle, Stage: r.Stage,
+			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome)}
+	}
+	return row.digest(), notices, nil
+}
+
+// PostponeDigest implements consent.Digests.
+func (s *Store) PostponeDigest(ctx context.Context, d consent.Digest, due time.Time, reason string) error {
+	n, err := s.query().exec(ctx, postponeDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID, "due": stamp{due}, "reason": reason})
+	if err == nil && n == 0 {
+		return consent.ErrClaimLost
+	}
+	return err
+}
+
+// FinishDigest implements consent.Digests.
+func (s *Store) FinishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
+	return s.atomic(ctx, func(q query) error {
+		n, err := q.exec(ctx, finishDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID,
+			"state": string(d.State), "reason": d.Reason, "at": stamp{d.FinishedAt}})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return consent.ErrClaimLost
+		}
+		for _, n := range notices {
+			if err := q.one(ctx, setOutcome, args{"app": n.ApplicationID, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage,
+				"channel": string(n.Channel), "outcome": string(n.Outcome)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
