@@ -139,6 +139,22 @@ var operations = []operation{
 		codes: []consent.Code{consent.CodeConsentNotFound, consent.CodeConsentRevoked, consent.CodeConsentPending, consent.CodeReturnToNotAllowed},
 	},
 	{
+		method: http.MethodPost, path: "/v1/consents/{id}/reconfirm", id: "reconfirm", summary: "Reconfirm a consent (UK, 90 days)",
+		about: "Records that the person was shown the statement and confirmed it, and has the provider extend the consent. Either that renews it at once, or the person still has to visit the bank at uri. " +
+			"To be called on the person's own act only, never by a schedule. TrueLayer's connections/extend (providers.md 1.5).",
+		body: ReconfirmRequest{}, status: http.StatusOK, reply: ReconfirmResult{}, handle: (*Server).reconfirm,
+		codes: append([]consent.Code{
+			consent.CodeConsentNotFound, consent.CodeConsentRevoked, consent.CodeConsentPending, consent.CodeConsentUnrenewable, consent.CodeTokenMissing,
+			consent.CodeUserDetailsRequired, consent.CodeReauthRequired, consent.CodeAttemptInProgress, consent.CodeRedirectURIMismatch,
+			consent.CodeRedirectURINotAllow, consent.CodeReturnToNotAllowed, consent.CodeIdentityUnproven, consent.CodeCredentialsMismatch,
+		}, atProvider...),
+	},
+	{
+		method: http.MethodGet, path: "/v1/alarms", id: "listAlarms", summary: "List what somebody has to look at",
+		about: "Newest first: a provider whose refreshes fail, a bank that is out, a mail ceiling that is reached. While a provider or a bank is alarmed, nothing ends and nobody is mailed about it.",
+		query: alarmQuery{}, status: http.StatusOK, reply: AlarmList{}, handle: (*Server).listAlarms,
+	},
+	{
 		method: http.MethodPut, path: "/v1/users/{id}", id: "putUser", summary: "Write a user's contact details",
 		body: UserRequest{}, status: http.StatusOK, reply: User{}, handle: (*Server).putUser,
 	},
@@ -163,6 +179,11 @@ type listQuery struct {
 	ExpiresBefore string `query:"expires_before" format:"date-time"`
 	Limit         int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 	Cursor        string `query:"cursor"`
+}
+
+// alarmQuery documents the parameters of listAlarms.
+type alarmQuery struct {
+	All bool `query:"all" description:"Those that are over too"`
 }
 
 // pageQuery documents the parameters of any other listing.

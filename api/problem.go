@@ -50,6 +50,7 @@ var answers = map[consent.Code]struct {
 	consent.CodeConsentPending:       {http.StatusConflict, "Consent not confirmed yet"},
 	consent.CodeConsentExists:        {http.StatusConflict, "Consent registered already"},
 	consent.CodeAuthInputsRequired:   {http.StatusUnprocessableEntity, "The bank needs more"},
+	consent.CodeUserDetailsRequired:  {http.StatusUnprocessableEntity, "The person has to be named"},
 	consent.CodeReauthRequired:       {http.StatusConflict, "The person has to authorise again"},
 	consent.CodeTokenMissing:         {http.StatusConflict, "No refresh token held"},
 	consent.CodeCustodyOurs:          {http.StatusConflict, "Token is in our custody"},

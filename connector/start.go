@@ -230,6 +230,7 @@ type trip struct {
 	returnTo    string
 	state       []byte
 	inputs      map[string]string
+	noPKCE      bool // the link carries no challenge
 	link        func(ctx context.Context, state, challenge string) (string, error)
 }
 
@@ -286,9 +287,11 @@ func (c *Connector) begin(ctx context.Context, app *consent.Application, t trip)
 			return Started{}, err
 		}
 	}
-	verifier, err := c.verifier(&a)
-	if err != nil {
-		return Started{}, err
+	verifier := ""
+	if !t.noPKCE {
+		if verifier, err = c.verifier(&a); err != nil {
+			return Started{}, err
+		}
 	}
 	challenge := sha256.Sum256([]byte(verifier))
 	uri, err := t.link(ctx, state, base64.RawURLEncoding.EncodeToString(challenge[:]))

@@ -26,6 +26,7 @@ const (
 	CodeConsentPending       Code = "consent_pending"
 	CodeConsentExists        Code = "consent_exists"
 	CodeAuthInputsRequired   Code = "auth_inputs_required"
+	CodeUserDetailsRequired  Code = "user_details_required"
 	CodeReauthRequired       Code = "reauth_required"
 	CodeTokenMissing         Code = "token_missing"
 	CodeCustodyOurs          Code = "custody_ours"

@@ -411,7 +411,8 @@ type Health interface {
 
 // Confirmations keeps what people confirmed. Lines are only ever added.
 type Confirmations interface {
-	RecordConfirmation(ctx context.Context, c Confirmation) error
+	// RecordConfirmation stores the act, and its event for the consent.
+	RecordConfirmation(ctx context.Context, c Confirmation, event Event) error
 	Confirmations(ctx context.Context, applicationID, consentID string) ([]Confirmation, error)
 }
 

@@ -187,9 +187,14 @@ type confirmationRow struct {
 }
 
 // RecordConfirmation implements consent.Confirmations.
-func (s *Store) RecordConfirmation(ctx context.Context, c consent.Confirmation) error {
-	_, err := s.query().exec(ctx, insertConfirmation, confirmationRow{c.ApplicationID, c.ID, c.ConsentID, c.Cycle, stamp{c.ConfirmedAt}, c.ConfirmedBy, c.Statement})
-	return err
+func (s *Store) RecordConfirmation(ctx context.Context, c consent.Confirmation, event consent.Event) error {
+	row := confirmationRow{c.ApplicationID, c.ID, c.ConsentID, c.Cycle, stamp{c.ConfirmedAt}, c.ConfirmedBy, c.Statement}
+	return s.atomic(ctx, func(q query) error {
+		if _, err := q.exec(ctx, insertConfirmation, row); err != nil {
+			return err
+		}
+		return q.addEvents(ctx, c.ApplicationID, c.ConsentID, event)
+	})
 }
 
 // Confirmations implements consent.Confirmations.
