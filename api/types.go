@@ -25,6 +25,7 @@ type Consent struct {
 	RenewableUntil *time.Time `json:"renewable_until" required:"true" nullable:"true" description:"After that only a new first link helps; null where not known"`
 	NextStageAt    *time.Time `json:"next_stage_at" required:"true" nullable:"true" description:"When something is announced next"`
 	Replaces       string     `json:"replaces,omitempty" description:"The unrenewable consent that this one was linked in the place of"`
+	ParkedReason   string     `json:"parked_reason,omitempty" description:"Why no sweep can judge it; nothing is announced of it until that is mended"`
 	EndedAt        *time.Time `json:"ended_at,omitempty" description:"The provider definitely ended access early, then"`
 	EndedReason    string     `json:"ended_reason,omitempty"`
 	RevokedAt      *time.Time `json:"revoked_at,omitempty"`
@@ -40,7 +41,7 @@ func (s *Server) consent(c *consent.Consent) *Consent {
 		RedirectURI: c.RedirectURI, CreatedAt: c.CreatedAt.UTC(), ConsentedAt: c.ConsentedAt.UTC(),
 		ExpiresAt: timestamp(c.ExpiresAt), ExpirySource: string(c.ExpirySource),
 		RenewableUntil: timestamp(c.RenewableUntil), NextStageAt: timestamp(c.NextStageAt), Replaces: c.Replaces,
-		EndedAt: timestamp(c.EndedAt), EndedReason: c.EndedReason, RevokedAt: timestamp(c.RevokedAt), RevokedBy: c.RevokedBy,
+		ParkedReason: c.ParkedReason, EndedAt: timestamp(c.EndedAt), EndedReason: c.EndedReason, RevokedAt: timestamp(c.RevokedAt), RevokedBy: c.RevokedBy,
 		BankName: c.BankName, AccountLabel: c.AccountLabel,
 	}
 	if out.Scopes == nil {

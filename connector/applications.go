@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/reconsent/reconsent/consent"
@@ -42,8 +43,8 @@ func (c *Connector) RevokeAPIKey(ctx context.Context, app *consent.Application, 
 
 var slugForm = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// CreateApplication registers a tenant. Every fault is reported at once.
-func (c *Connector) CreateApplication(ctx context.Context, app consent.Application) (consent.Application, error) {
+// checkApplication reports every fault at once.
+func (c *Connector) checkApplication(app *consent.Application) error {
 	var faults []error
 	if !slugForm.MatchString(app.Slug) {
 		faults = append(faults, fmt.Errorf("short name %q: want 1 to 32 of a-z, 0-9 and -, not at either end", app.Slug))
@@ -66,7 +67,15 @@ func (c *Connector) CreateApplication(ctx context.Context, app consent.Applicati
 			faults = append(faults, fmt.Errorf("policy for provider %q: no such provider in this build", name))
 		}
 	}
-	if err := errors.Join(faults...); err != nil {
+	if app.MailsPerDay < 0 {
+		faults = append(faults, fmt.Errorf("mails per day %d: want 0, for no ceiling, or more", app.MailsPerDay))
+	}
+	return errors.Join(faults...)
+}
+
+// CreateApplication registers a tenant. Every fault is reported at once.
+func (c *Connector) CreateApplication(ctx context.Context, app consent.Application) (consent.Application, error) {
+	if err := c.checkApplication(&app); err != nil {
 		return app, err
 	}
 	app.ID, app.CreatedAt = "app_"+c.newID(), c.now()
@@ -74,4 +83,47 @@ func (c *Connector) CreateApplication(ctx context.Context, app consent.Applicati
 		app.Cadence = consent.DefaultCadence()
 	}
 	return app, c.registry.CreateApplication(ctx, app)
+}
+
+// UpdateApplication changes a tenant's settings. Where its cadence changed, the
+// stages to come are put on the calendar anew; those that have had their event
+// have no other, and those that already lie behind are not caught up with.
+func (c *Connector) UpdateApplication(ctx context.Context, app consent.Application) error {
+	if err := c.checkApplication(&app); err != nil {
+		return err
+	}
+	if len(app.Cadence) == 0 {
+		app.Cadence = consent.DefaultCadence()
+	}
+	before, err := c.registry.Application(ctx, app.ID)
+	if err != nil {
+		return err
+	}
+	if err := c.registry.UpdateApplication(ctx, app); err != nil || slices.Equal(before.Cadence.Names(), app.Cadence.Names()) {
+		return err
+	}
+	return c.rearm(ctx, &app)
+}
+
+// rearmBatch is how many consents are put on the calendar in one step.
+const rearmBatch = 1000
+
+func (c *Connector) rearm(ctx context.Context, app *consent.Application) error {
+	f := consent.ListFilter{Limit: rearmBatch}
+	for {
+		f.Now = c.now()
+		page, err := c.registry.ListConsents(ctx, app.ID, f)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		last := page[len(page)-1]
+		page = slices.DeleteFunc(page, func(con consent.Consent) bool { return !con.RevokedAt.IsZero() || con.Pending })
+		for i := range page {
+			page[i].Reschedule(app.Cadence, app.Policy(page[i].Provider), f.Now)
+		}
+		if err := c.registry.Rearm(ctx, app.ID, page); err != nil {
+			return err
+		}
+		f.AfterCreated, f.AfterID = last.CreatedAt, last.ID
+	}
 }

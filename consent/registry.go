@@ -344,6 +344,9 @@ type Sweeping interface {
 	// step: times, events, notices. Consents that another sweep has in hand are
 	// passed over. judge must have no effects: it may run more than once.
 	Flag(ctx context.Context, d DueFilter, judge func(*Consent) Judgement) ([]Judged, error)
+	// Rearm writes LapsingAt and NextStageAt of consents that are still in the
+	// same cycle.
+	Rearm(ctx context.Context, applicationID string, list []Consent) error
 	// Parked counts the consents that no sweep could judge, and returns the first.
 	Parked(ctx context.Context, limit int) (count int, first []Consent, err error)
 }

@@ -48,6 +48,10 @@ var (
 				AND d.channel = :channel AND d.state = 'open') AS digest_id FROM @r
 		) AS joined WHERE digest_id IS NOT NULL ON CONFLICT DO NOTHING`)
 
+	rearmedColumns = strings.Fields(`id cycle lapsing_at next_stage_at`)
+	rearmConsents  = withTable(rearmedColumns, `UPDATE consents SET lapsing_at = NULLIF(r.lapsing_at, 0), next_stage_at = NULLIF(r.next_stage_at, 0)
+		FROM @r WHERE consents.application_id = :app AND consents.id = r.id AND consents.cycle = r.cycle AND consents.revoked_at IS NULL AND NOT consents.pending`)
+
 	countParked = both(`SELECT count(*) FROM consents WHERE parked_at IS NOT NULL`)
 	listParked  = both(`SELECT ` + dueColumns + ` FROM consents WHERE parked_at IS NOT NULL ORDER BY application_id, parked_at LIMIT :limit`)
 )
@@ -136,6 +140,26 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time)
 		}
 	}
 	return nil
+}
+
+// Rearm implements consent.Sweeping.
+func (s *Store) Rearm(ctx context.Context, applicationID string, list []consent.Consent) error {
+	t := table{columns: rearmedColumns}
+	for i := range list {
+		c := &list[i]
+		t.add(c.ID, c.Cycle, stamp{c.LapsingAt}.micros(), stamp{c.NextStageAt}.micros())
+	}
+	if len(t.rows) == 0 {
+		return nil
+	}
+	arg, err := t.args(s.dialect, args{"app": applicationID})
+	if err != nil {
+		return err
+	}
+	return again(func() error {
+		_, err := s.query().exec(ctx, rearmConsents, arg)
+		return err
+	})
 }
 
 // Parked implements consent.Sweeping.

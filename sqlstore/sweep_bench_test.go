@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -84,6 +85,13 @@ func blobType(s *Store) string {
 		return "BLOB"
 	}
 	return "BYTEA"
+}
+
+// heapMB is how much memory the process has ever taken for its heap.
+func heapMB() float64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapSys) / (1 << 20)
 }
 
 func exec(b *testing.B, db *sql.DB, text string) {
@@ -182,6 +190,7 @@ func BenchmarkSweep(b *testing.B) {
 				}
 				perSecond[way] = float64(due) / b.Elapsed().Seconds()
 				b.ReportMetric(perSecond[way], "rows/s")
+				b.ReportMetric(heapMB(), "heap-MB")
 			})
 		}
 		if base := perSecond["one statement"]; base > 0 {

@@ -16,8 +16,8 @@ import (
 )
 
 func appCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{Use: "app", Short: "Create and list applications, their providers and API keys"}
-	cmd.AddCommand(appCreateCommand(std), appListCommand(std), appProviderCommand(std), appKeysCommand(std))
+	cmd := &cobra.Command{Use: "app", Short: "Create, change and list applications, their providers and API keys"}
+	cmd.AddCommand(appCreateCommand(std), appSetCommand(std), appListCommand(std), appProviderCommand(std), appKeysCommand(std))
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/scheduler"
 	"github.com/reconsent/reconsent/sqlstore"
 )
 
@@ -31,7 +32,7 @@ func doctorCommand(std stdio) *cobra.Command {
 			return nil
 		},
 	}
-	addSettings(cmd, "database-url", "keys", "base-url", "log-level")
+	addSettings(cmd, "database-url", "keys", "base-url", "log-level", "sweep-schedule", "smtp-url")
 	return cmd
 }
 
@@ -76,6 +77,33 @@ func (d *doctor) examine(ctx context.Context, c config) {
 	}
 	for i := range apps {
 		d.application(ctx, sys, &apps[i])
+	}
+	d.work(ctx, sys, c)
+}
+
+// work looks at what sweeps and checks have left for people to look at.
+func (d *doctor) work(ctx context.Context, sys *system, c config) {
+	if sweep, err := scheduler.ParseSchedule(c.sweepSchedule); err != nil {
+		d.fail("sweep-schedule: %v", err)
+	} else if err := sys.keepsCadences(ctx, sweep); err != nil {
+		d.fail("%v", err)
+	}
+	if c.smtpURL == "" {
+		d.warn("smtp-url: none; what is announced reaches applications, but no mail reaches people")
+	}
+	count, _, err := sys.connector.Parked(ctx, 1)
+	switch {
+	case err != nil:
+		d.fail("parked consents: %v", err)
+	case count > 0:
+		d.warn("%d consents are parked: their data cannot be judged; 'reconsent sweep' names them", count)
+	}
+	alarms, err := sys.connector.Alarms(ctx, nil, false)
+	if err != nil {
+		d.fail("alarms: %v", err)
+	}
+	for _, a := range alarms {
+		d.warn("alarm %s since %s, application %s %s %s: %s", a.Kind, a.OpenedAt.Format(time.RFC3339), a.ApplicationID, a.Provider, a.ProviderID, a.Detail)
 	}
 }
 

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+func appSetCommand(std stdio) *cobra.Command {
+	var cadence, renewBy []string
+	var name string
+	var paused, noMail bool
+	var mailsPerDay int
+	cmd := &cobra.Command{
+		Use: "set SHORT-NAME", Short: "Change an application's settings", Args: cobra.ExactArgs(1),
+		Long: "Changes what is named and leaves the rest. A new cadence puts the stages to come on the calendar anew; what has been announced is not announced again.",
+		RunE: onSystem(std, func(cmd *cobra.Command, args []string, sys *system) error {
+			app, err := sys.applicationNamed(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			given := cmd.Flags().Changed
+			if given("name") {
+				app.Name = name
+			}
+			if given("cadence") {
+				if app.Cadence, err = consent.ParseCadence(cadence); err != nil {
+					return usagef("--cadence: %w", err)
+				}
+			}
+			if app.Policies, err = renewalPolicies(app.Policies, renewBy); err != nil {
+				return err
+			}
+			if given("paused") {
+				app.Paused = paused
+			}
+			if given("no-mail") {
+				app.NoMail = noMail
+			}
+			if given("mails-per-day") {
+				app.MailsPerDay = mailsPerDay
+			}
+			if err := sys.connector.UpdateApplication(cmd.Context(), app); err != nil {
+				return oneLine(err)
+			}
+			if _, err := fmt.Fprintf(std.out, "%s: settings stored\n", app.Slug); err != nil || !given("cadence") {
+				return err
+			}
+			if gap, a, b := app.Cadence.ShortestGap(); gap > 0 {
+				_, err = fmt.Fprintf(std.out, "%s and %s are %s apart: sweep at least that often\n", a, b, gap)
+			}
+			return err
+		}),
+	}
+	addSettings(cmd, "database-url", "keys", "base-url")
+	f := cmd.Flags()
+	f.StringVar(&name, "name", "", "name that people see")
+	f.StringSliceVar(&cadence, "cadence", nil, "stages, for instance before_30d,before_7d,lapse")
+	f.StringArrayVar(&renewBy, "renew-by", nil, "PROVIDER=extend, where people reconfirm with you (UK), or PROVIDER=reauth; may be repeated")
+	f.BoolVar(&paused, "paused", false, "write to nobody for now; =false goes on, with what then still holds")
+	f.BoolVar(&noMail, "no-mail", false, "never write to users: the application tells them itself; =false ends it")
+	f.IntVar(&mailsPerDay, "mails-per-day", 0, "ceiling by days of UTC; 0 for none")
+	return cmd
+}
+
+// renewalPolicies changes how consents of the named providers are renewed.
+func renewalPolicies(policies map[string]consent.Policy, renewBy []string) (map[string]consent.Policy, error) {
+	out := maps.Clone(policies)
+	if out == nil {
+		out = map[string]consent.Policy{}
+	}
+	for _, r := range renewBy {
+		name, by, found := strings.Cut(r, "=")
+		if !found || (by != string(consent.RenewByExtend) && by != string(consent.RenewByReauth)) {
+			return nil, usagef("--renew-by %q: want PROVIDER=extend or PROVIDER=reauth", r)
+		}
+		p := out[name]
+		p.RenewBy = consent.RenewBy(by)
+		out[name] = p
+	}
+	return out, nil
+}
