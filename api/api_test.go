@@ -127,6 +127,17 @@ func TestBadInput(t *testing.T) {
 		{"token handed in where it is ours", "PUT", "/v1/consents/" + john + "/token", map[string]any{"refresh_token": "x"}, 409, "custody_ours"},
 		{"link for a revoked consent", "POST", "/v1/consents/" + gone + "/reconnect-links", nil, 409, "consent_revoked"},
 
+		{"reconfirm without a body", "POST", "/v1/consents/" + john + "/reconfirm", nil, 400, "invalid_request"},
+		{"reconfirm without a statement", "POST", "/v1/consents/" + john + "/reconfirm", map[string]any{"confirmed_by": "u1"}, 400, "invalid_request"},
+		{"reconfirm with a statement of 5 KB", "POST", "/v1/consents/" + john + "/reconfirm", map[string]any{"statement": strings.Repeat("x", 5000)}, 400, "invalid_request"},
+		{"reconfirm for somebody without a name", "POST", "/v1/consents/" + john + "/reconfirm", map[string]any{"statement": "I do"}, 422, "user_details_required"},
+		{"reconfirm in the future", "POST", "/v1/consents/" + john + "/reconfirm", map[string]any{"statement": "I do", "confirmed_at": "2199-01-01T00:00:00Z", "user": map[string]any{"name": "A", "email": "a@example.org"}}, 400, "invalid_request"},
+		{"reconfirm with another redirect_uri", "POST", "/v1/consents/" + john + "/reconfirm", map[string]any{"statement": "I do", "redirect_uri": appCallback + "/", "user": map[string]any{"name": "A", "email": "a@example.org"}}, 400, "redirect_uri_mismatch"},
+		{"reconfirm a revoked consent", "POST", "/v1/consents/" + gone + "/reconfirm", map[string]any{"statement": "I do"}, 409, "consent_revoked"},
+		{"reconfirm an unknown consent", "POST", "/v1/consents/con_nobody/reconfirm", map[string]any{"statement": "I do"}, 404, "consent_not_found"},
+		{"confirmations of an unknown consent", "GET", "/v1/consents/con_nobody/confirmations", nil, 404, "consent_not_found"},
+		{"alarms of all kinds of truth", "GET", "/v1/alarms?all=yes", nil, 400, "invalid_request"},
+
 		{"register without a date", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u"}, 400, "invalid_request"},
 		{"register with an end before its start", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u", "consented_at": "2026-01-01T00:00:00Z", "expires_at": "2025-01-01T00:00:00Z"}, 400, "invalid_request"},
 		{"register in the year 9999", "POST", "/v1/consents", map[string]any{"credentials_id": "c", "provider": "truelayer", "user_id": "u", "consented_at": "2026-01-01T00:00:00Z", "expires_at": "9999-12-31T23:59:59-23:00"}, 400, "invalid_request"},
@@ -270,6 +281,31 @@ func TestTheStory(t *testing.T) {
 	}
 	assert.Equal(t, []string{"consent.linked", "attempt.started", "consent.renewed"}, types)
 	assert.Equal(t, 200, w.call("POST", "/v1/consents/"+id+"/token", nil).status)
+}
+
+func TestReconfirmingOverTheWire(t *testing.T) {
+	w := newWorld(t)
+	id := w.linked("u1", bankbrowser.John())
+	w.call("PUT", "/v1/users/u1", map[string]any{"name": "Ada Lovelace", "email": "ada@example.org"})
+	require.NoError(t, w.bank.Clock().Advance(80*24*time.Hour))
+	a := w.call("POST", "/v1/consents/"+id+"/reconfirm", map[string]any{"statement": "I do", "confirmed_by": "ada", "state": "s1"})
+	require.Equal(t, 200, a.status, "%s", a.body)
+	got := a.json(t)
+	assert.Equal(t, "authentication_needed", got["status"])
+	assert.EqualValues(t, 1, got["consent"].(map[string]any)["cycle"])
+	q := w.visit(bankbrowser.John(), got["uri"].(string))
+	assert.Equal(t, "s1", q.Get("state"))
+	require.NotEmpty(t, q.Get("exchange_code"))
+	done := w.call("POST", "/v1/callback", map[string]any{"attempt_id": got["attempt_id"], "exchange_code": q.Get("exchange_code")})
+	require.Equal(t, 200, done.status, "%s", done.body)
+	assert.Equal(t, "renewed", done.json(t)["status"])
+
+	acts := w.call("GET", "/v1/consents/"+id+"/confirmations", nil).json(t)["confirmations"].([]any)
+	require.Len(t, acts, 1)
+	assert.Equal(t, got["confirmation_id"], acts[0].(map[string]any)["id"])
+	assert.Equal(t, "ada", acts[0].(map[string]any)["confirmed_by"])
+	assert.Equal(t, "I do", acts[0].(map[string]any)["statement"])
+	assert.Empty(t, w.call("GET", "/v1/alarms", nil).json(t)["alarms"])
 }
 
 func TestTrueLayersOwnBodyWorks(t *testing.T) {

@@ -150,6 +150,12 @@ var operations = []operation{
 		}, atProvider...),
 	},
 	{
+		method: http.MethodGet, path: "/v1/consents/{id}/confirmations", id: "listConfirmations", summary: "Read what people confirmed of a consent",
+		about:  "Oldest first: who, when, and the exact words.",
+		status: http.StatusOK, reply: ConfirmationList{}, handle: (*Server).listConfirmations,
+		codes: []consent.Code{consent.CodeConsentNotFound},
+	},
+	{
 		method: http.MethodGet, path: "/v1/alarms", id: "listAlarms", summary: "List what somebody has to look at",
 		about: "Newest first: a provider whose refreshes fail, a bank that is out, a mail ceiling that is reached. While a provider or a bank is alarmed, nothing ends and nobody is mailed about it.",
 		query: alarmQuery{}, status: http.StatusOK, reply: AlarmList{}, handle: (*Server).listAlarms,

@@ -111,3 +111,30 @@ func (s *Server) listAlarms(c *gin.Context, app *consent.Application) {
 	}
 	s.reply(c, http.StatusOK, list)
 }
+
+// Confirmation is what a person confirmed.
+type Confirmation struct {
+	ID          string    `json:"id" required:"true"`
+	Cycle       int       `json:"cycle" required:"true" description:"Of the consent, when it was confirmed"`
+	ConfirmedBy string    `json:"confirmed_by" required:"true"`
+	ConfirmedAt time.Time `json:"confirmed_at" required:"true"`
+	Statement   string    `json:"statement" required:"true" description:"Word for word as it was shown"`
+}
+
+// ConfirmationList is what people confirmed of a consent, oldest first.
+type ConfirmationList struct {
+	Confirmations []Confirmation `json:"confirmations" required:"true"`
+}
+
+func (s *Server) listConfirmations(c *gin.Context, app *consent.Application) {
+	found, err := s.connector.Confirmations(c.Request.Context(), app, c.Param("id"))
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	list := ConfirmationList{Confirmations: make([]Confirmation, len(found))}
+	for i, f := range found {
+		list.Confirmations[i] = Confirmation{ID: f.ID, Cycle: f.Cycle, ConfirmedBy: f.ConfirmedBy, ConfirmedAt: f.ConfirmedAt.UTC(), Statement: f.Statement}
+	}
+	s.reply(c, http.StatusOK, list)
+}

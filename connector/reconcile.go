@@ -19,6 +19,7 @@ const (
 	checkLease    = 10 * time.Minute // a check whose process died is due again then
 	checksAtATime = 8
 	checkPause    = 10 * time.Minute // after a failure that tells nothing, and between probes
+	quietAfter    = time.Hour        // an alarm that nothing has been seen of is over
 	// callsPerMinute is what our own checks may ask of a provider for one
 	// application, by all replicas together; a check takes callsPerCheck. What
 	// people and backends wait for is not counted.
@@ -39,7 +40,7 @@ func (c *Connector) Reconcile(ctx context.Context) error {
 		}
 		faults = append(faults, c.check(ctx, due))
 		if len(due) < checkBatch || ctx.Err() != nil {
-			return errors.Join(append(faults, c.raiseAlarms(ctx))...)
+			return errors.Join(append(faults, c.raiseAlarms(ctx), c.endQuietAlarms(ctx))...)
 		}
 	}
 }
@@ -252,6 +253,34 @@ func (c *Connector) raiseAlarms(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// endQuietAlarms closes the alarms of which nothing has been seen for an hour:
+// where nothing is left to probe with, nobody could say that it is over.
+func (c *Connector) endQuietAlarms(ctx context.Context) error {
+	alarms, err := c.registry.Alarms(ctx, "", false)
+	if err != nil {
+		return err
+	}
+	since := c.now().Add(-quietAfter)
+	for _, a := range alarms {
+		if a.Kind == consent.AlarmMails || a.OpenedAt.After(since) {
+			continue
+		}
+		banks, err := c.registry.BankHealths(ctx, a.ApplicationID, a.Provider, since, "")
+		if err != nil {
+			return err
+		}
+		seen := slices.ContainsFunc(banks, func(b consent.BankHealth) bool {
+			return (a.ProviderID == "" || a.ProviderID == b.ProviderID) && b.Refused+b.Failed+b.Misconfigured > 0
+		})
+		if !seen {
+			if err := c.closeAlarm(ctx, a); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

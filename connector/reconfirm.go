@@ -92,7 +92,7 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 		ApplicationID: app.ID, ID: out.ConfirmationID, ConsentID: con.ID, Cycle: con.Cycle,
 		ConfirmedAt: req.ConfirmedAt, ConfirmedBy: req.ConfirmedBy, Statement: req.Statement,
 	}, c.event(consent.EventReconfirmed, now, map[string]any{
-		"confirmation_id": out.ConfirmationID, "confirmed_by": req.ConfirmedBy, "confirmed_at": rfc3339(req.ConfirmedAt), "statement": req.Statement,
+		"confirmation_id": out.ConfirmationID, "confirmed_at": rfc3339(req.ConfirmedAt), "statement": req.Statement,
 	}))
 	if err != nil {
 		return Reconfirmed{}, err
@@ -203,4 +203,12 @@ func (c *Connector) carryExtension(ctx context.Context, app *consent.Application
 		return con, err
 	}
 	return c.registry.Consent(ctx, app.ID, con.ID)
+}
+
+// Confirmations lists what people confirmed of a consent, oldest first.
+func (c *Connector) Confirmations(ctx context.Context, app *consent.Application, consentID string) ([]consent.Confirmation, error) {
+	if _, err := c.Consent(ctx, app, consentID); err != nil {
+		return nil, err
+	}
+	return c.registry.Confirmations(ctx, app.ID, consentID)
 }

@@ -53,8 +53,8 @@ type Users interface {
 	PutUser(ctx context.Context, u User) (User, error)
 	User(ctx context.Context, applicationID, userID string) (User, error)
 	// EraseUser deletes the person: contact details, reconnect links, labels
-	// and account fingerprints go, and consents and attempts keep pseudonym
-	// in the place of the user id. Consents must have been revoked and
+	// and account fingerprints go, and consents, attempts, digests and
+	// confirmations keep pseudonym in the place of who it was. Consents must have been revoked and
 	// attempts ended before; ErrBusy where one has not.
 	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
 }

@@ -38,14 +38,17 @@ type Config struct {
 	SQLite  bool // one process has the database to itself
 	Log     *slog.Logger
 	Jobs    []Job
-	Workers int           // jobs at a time in this process; 0 takes 20
+	Workers int           // jobs at a time in this process, beside schedules; 0 takes 20
 	Poll    time.Duration // how often to look for jobs; 0 takes a second
 }
 
 const (
 	defaultWorkers = 20
-	defaultPoll    = time.Second
-	defaultTimeout = time.Minute
+	// Schedules have workers of their own: however many jobs wait, they do not.
+	scheduleQueue   = "schedules"
+	scheduleWorkers = 4
+	defaultPoll     = time.Second
+	defaultTimeout  = time.Minute
 	// rescueAfter is when a job whose process died is taken up by another.
 	rescueAfter = 2 * time.Minute
 	// scheduledTimes bounds how often a scheduled job whose process died is done
@@ -105,7 +108,7 @@ func New(cfg Config) (*Scheduler, error) {
 		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log})
 		if j.Every != nil {
 			periodic = append(periodic, river.NewPeriodicJob(j.Every, func() (river.JobArgs, *river.InsertOpts) {
-				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes}
+				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: scheduleQueue}
 			}, &river.PeriodicJobOpts{ID: j.Kind, RunOnStart: true}))
 		}
 	}
@@ -117,7 +120,7 @@ func New(cfg Config) (*Scheduler, error) {
 	}
 	client, err := river.NewClient(driver(cfg.DB, cfg.SQLite), &river.Config{
 		Logger:               quiet(cfg.Log),
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}},
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, scheduleQueue: {MaxWorkers: scheduleWorkers}},
 		FetchPollInterval:    cfg.Poll,
 		FetchCooldown:        min(cfg.Poll, river.FetchCooldownDefault),
 		JobTimeout:           defaultTimeout,
@@ -226,7 +229,7 @@ func (s *Scheduler) Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys [
 
 // Now has a scheduled job done at once, by whichever replica takes it.
 func (s *Scheduler) Now(ctx context.Context, kind string) error {
-	_, err := s.client.Insert(ctx, args{kind: kind}, &river.InsertOpts{MaxAttempts: scheduledTimes})
+	_, err := s.client.Insert(ctx, args{kind: kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: scheduleQueue})
 	return err
 }
 

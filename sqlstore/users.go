@@ -24,6 +24,10 @@ var (
 	eraseUser        = both(`DELETE FROM users WHERE application_id = :app AND id = :id`)
 	eraseLinks       = both(`DELETE FROM reconnect_links WHERE application_id = :app AND user_id = :id`)
 	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', accounts = '' WHERE application_id = :app AND user_id = :id`)
+	pseudonymDigest  = both(`UPDATE digests SET user_id = :pseudonym WHERE application_id = :app AND user_id = :id`)
+	// Before the consents get theirs, by which these are found.
+	pseudonymConfirmation = both(`UPDATE confirmations SET confirmed_by = :pseudonym WHERE application_id = :app
+		AND consent_id IN (SELECT id FROM consents WHERE application_id = :app AND user_id = :id)`)
 	pseudonymAttempt = both(`UPDATE attempts SET user_id = :pseudonym, caller_state = NULL WHERE application_id = :app AND user_id = :id`)
 )
 
@@ -109,7 +113,7 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 		if live > 0 {
 			return consent.ErrBusy
 		}
-		for i, st := range []*statement{eraseUser, eraseLinks, pseudonymConsent, pseudonymAttempt} {
+		for i, st := range []*statement{eraseUser, eraseLinks, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, pseudonymDigest} {
 			n, err := q.exec(ctx, st, arg)
 			if err != nil {
 				return err
