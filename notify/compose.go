@@ -5,9 +5,10 @@ import (
 	"context"
 	"embed"
 	"html/template"
-	"strings"
 	texttemplate "text/template"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/reconsent/reconsent/consent"
 )
@@ -89,12 +90,18 @@ func headline(con *consent.Consent, now time.Time, count int) string {
 	if count > 1 {
 		s += ", and more"
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return capital(s)
+}
+
+// capital begins a sentence; bank names begin with a letter of any script.
+func capital(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[size:]
 }
 
 func itemFor(con *consent.Consent, status consent.Status, link string, zone *time.Location) item {
 	at := con.LapsesAt.In(zone).Format("2 January 2006, 15:04 MST")
-	it := item{Bank: bankOf(con), Account: con.AccountLabel, Link: link, Button: "Reconnect"}
+	it := item{Bank: capital(bankOf(con)), Account: con.AccountLabel, Link: link, Button: "Reconnect"}
 	switch {
 	case con.EndedEarly() && status == consent.Lapsed:
 		it.Sentence = "The bank ended access early, on " + at + ". It has stopped until you reconnect."

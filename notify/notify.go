@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -187,7 +188,10 @@ func (n *Notifier) lookAgain(ctx context.Context, notices []consent.Notice) ([]t
 			about = append(about, told{con, notice.Stage})
 		}
 	}
-	slices.SortStableFunc(about, func(a, b told) int { return a.consent.LapsesAt.Compare(b.consent.LapsesAt) })
+	now := n.now()
+	slices.SortStableFunc(about, func(a, b told) int {
+		return cmp.Compare(a.consent.LapsesAt.Sub(now).Abs(), b.consent.LapsesAt.Sub(now).Abs())
+	})
 	return about, nil
 }
 
