@@ -28,12 +28,7 @@ const digestColumnList = `application_id, id, user_id, channel, state, created_a
 
 var (
 	// A digest that has its job is due again when the job must have been lost.
-	dispatchDigests = sideBySide(`UPDATE digests SET due_at = :until WHERE (application_id, id) IN (
-			SELECT application_id, id FROM digests WHERE due_at <= :now ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
-		) RETURNING application_id, id`,
-		`UPDATE digests SET due_at = :until WHERE (application_id, id) IN (
-			SELECT application_id, id FROM digests WHERE due_at <= :now ORDER BY due_at LIMIT :limit
-		) RETURNING application_id, id`)
+	dispatchDigests = sideBySide(dispatch(` FOR UPDATE SKIP LOCKED`), dispatch(``))
 	digestByID   = both(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
 	freezeDigest = both(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
 		WHERE application_id = :app AND id = :id AND state IN ('open', 'frozen') AND (claimed_until IS NULL OR claimed_until <= :now)
@@ -47,6 +42,17 @@ var (
 	setOutcome = both(`UPDATE notices SET outcome = :outcome
 		WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle AND stage = :stage AND channel = :channel`)
 )
+
+// dispatch leaves alone the digest of a user of whom something is still to be
+// announced: it is to come along, also where another sweep has it in hand.
+func dispatch(lock string) string {
+	return `UPDATE digests SET due_at = :until WHERE (application_id, id) IN (
+		SELECT application_id, id FROM digests d WHERE due_at <= :now AND (state <> 'open' OR NOT EXISTS (
+			SELECT 1 FROM consents c WHERE c.application_id = d.application_id AND c.user_id = d.user_id
+				AND c.next_stage_at <= :now AND c.revoked_at IS NULL AND NOT c.pending))
+		ORDER BY due_at LIMIT :limit` + lock + `
+	) RETURNING application_id, id`
+}
 
 type digestRow struct {
 	App          string `db:"application_id"`

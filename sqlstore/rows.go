@@ -62,7 +62,9 @@ func (w *words) Scan(v any) error {
 type document map[string]any
 
 // Value implements driver.Valuer.
-func (d document) Value() (driver.Value, error) {
+func (d document) Value() (driver.Value, error) { return d.text() }
+
+func (d document) text() (string, error) {
 	if d == nil {
 		return "{}", nil
 	}

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -108,11 +107,11 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time)
 		for n := range j.Events {
 			e := &j.Events[n]
 			c.Seq++
-			data, err := json.Marshal(e.Data)
+			data, err := document(e.Data).text()
 			if err != nil {
 				return err
 			}
-			events.add(c.ApplicationID, c.ID, c.Seq, e.ID, string(e.Type), stamp{e.At}.micros(), c.Cycle, e.Stage, string(data))
+			events.add(c.ApplicationID, c.ID, c.Seq, e.ID, string(e.Type), stamp{e.At}.micros(), c.Cycle, e.Stage, data)
 		}
 		flagged.add(c.ApplicationID, c.ID, stamp{c.NextStageAt}.micros(), c.Seq, strings.Join(c.Announced, " "), stamp{c.ParkedAt}.micros(), c.ParkedReason)
 		if j.DigestID == "" {
