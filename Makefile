@@ -67,6 +67,10 @@ check-generated:
 lint: ## Run the linters
 	@$(TOOL) golangci-lint run
 
+.PHONY: test-chaos
+test-chaos: setup ## Kill replicas in the middle of 20,000 consents' sweeps and mails (some minutes)
+	@RECONSENT_CHAOS=1 go test -count=1 -timeout 15m -run '^TestChaos' -v ./cmd/reconsent
+
 .PHONY: bench
 bench: setup ## Run the benchmarks (BENCH=regexp, BENCHFLAGS=-count=6 for benchstat)
 	@mkdir -p $(LOG)

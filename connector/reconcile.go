@@ -53,7 +53,10 @@ func (c *Connector) check(ctx context.Context, due []consent.Consent) error {
 	if err != nil {
 		return err
 	}
-	apps := c.readableApplications(ctx)
+	apps, err := c.readableApplications(ctx)
+	if err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var refused []refusal
 	var faults []error
@@ -97,7 +100,10 @@ func (c *Connector) checkOne(ctx context.Context, app *consent.Application, con 
 	later := func(at time.Time) error {
 		return c.registry.PostponeCheck(ctx, con.ApplicationID, con.ID, con.Cycle, at)
 	}
-	if app == nil || len(con.Tokens.Refresh) == 0 || con.Custody != consent.CustodyOurs || !con.LiveAt(now) {
+	if app == nil { // its settings do not parse, for now
+		return nil, later(now.Add(checkPause))
+	}
+	if len(con.Tokens.Refresh) == 0 || con.Custody != consent.CustodyOurs || !con.LiveAt(now) {
 		return nil, later(time.Time{})
 	}
 	probing := -1
@@ -170,6 +176,7 @@ func (c *Connector) ask(ctx context.Context, app *consent.Application, con *cons
 		if err := c.store(ctx, con, leaseID, g); err != nil {
 			return &provider.Error{Kind: provider.Temporary, Op: "store", Err: err}
 		}
+		con.RefusedAt = time.Time{} // as stored
 		if inspects {
 			var said provider.Inspection
 			if said, err = inspector.Inspect(ctx, g.AccessToken); err == nil {
@@ -210,9 +217,10 @@ func outlookOf(con *consent.Consent, events ...consent.Event) consent.Outlook {
 }
 
 // noteCheck records what came of asking about a consent. That one which has
-// lapsed is refused says nothing about the others.
+// lapsed is refused says nothing about the others; nor does a second refusal,
+// since those refused before are asked about again together.
 func (c *Connector) noteCheck(ctx context.Context, con *consent.Consent, err error) error {
-	if err != nil && !con.LiveAt(c.now()) {
+	if err != nil && (!con.LiveAt(c.now()) || (isOver(err) && !con.RefusedAt.IsZero())) {
 		return nil
 	}
 	outcome := consent.CheckFailed

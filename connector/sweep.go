@@ -93,7 +93,10 @@ func (c *Connector) sweepBand(ctx context.Context, now, nearest time.Time, done 
 
 // sweepNext flags one batch, and moves the filter behind it.
 func (c *Connector) sweepNext(ctx context.Context, filter *consent.DueFilter, done *Swept, mu *sync.Mutex) (more bool, err error) {
-	apps := c.readableApplications(ctx)
+	apps, err := c.readableApplications(ctx)
+	if err != nil {
+		return false, err
+	}
 	judged, err := c.registry.Flag(ctx, *filter, func(con *consent.Consent) consent.Judgement {
 		return c.judge(apps[con.ApplicationID], con, filter.Now)
 	})
@@ -116,9 +119,12 @@ func (c *Connector) sweepNext(ctx context.Context, filter *consent.DueFilter, do
 }
 
 // readableApplications returns the applications by id. One whose settings do
-// not parse must not stop the others.
-func (c *Connector) readableApplications(ctx context.Context) map[string]*consent.Application {
+// not parse must not stop the others; a database that is away stops all.
+func (c *Connector) readableApplications(ctx context.Context) (map[string]*consent.Application, error) {
 	list, err := c.registry.ListApplications(ctx)
+	if list == nil && err != nil {
+		return nil, err
+	}
 	if err != nil {
 		c.log.Error("applications cannot be read; their consents are parked", "error", err)
 	}
@@ -126,7 +132,7 @@ func (c *Connector) readableApplications(ctx context.Context) map[string]*consen
 	for i := range list {
 		apps[list[i].ID] = &list[i]
 	}
-	return apps
+	return apps, nil
 }
 
 // judge decides what is to be announced of one due consent.
@@ -162,7 +168,10 @@ func (c *Connector) stageEvent(s consent.StageTime, con *consent.Consent, now ti
 
 // Due lists what a sweep would announce now, and changes nothing.
 func (c *Connector) Due(ctx context.Context, each func(*consent.Consent, consent.Flag) error) error {
-	apps := c.readableApplications(ctx)
+	apps, err := c.readableApplications(ctx)
+	if err != nil {
+		return err
+	}
 	filter := consent.DueFilter{Now: c.now(), Limit: sweepBatch}
 	for {
 		due, err := c.registry.Due(ctx, filter)

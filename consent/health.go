@@ -101,7 +101,7 @@ func (a *Alarm) Covers(c *Consent) bool {
 // about, and none that has lapsed.
 func (c *Consent) Recheck(idle time.Duration, lastUse time.Time) {
 	c.NextCheckAt = time.Time{}
-	if c.Custody != CustodyOurs || !c.RevokedAt.IsZero() || c.Pending {
+	if c.Custody != CustodyOurs || !c.RevokedAt.IsZero() || c.Pending || !c.EndedAt.IsZero() {
 		return
 	}
 	var next time.Time
@@ -110,9 +110,6 @@ func (c *Consent) Recheck(idle time.Duration, lastUse time.Time) {
 			next = t
 		}
 	}
-	if !c.RefusedAt.IsZero() {
-		at(c.RefusedAt.Add(RefusalGap + c.Spread(time.Minute)))
-	}
 	if idle > 0 {
 		at(lastUse.Add(idle/2 + c.Spread(idle/6)))
 	}
@@ -120,6 +117,9 @@ func (c *Consent) Recheck(idle time.Duration, lastUse time.Time) {
 		if before := date.Add(-day); !date.IsZero() && before.After(lastUse) {
 			at(before.Add(c.Spread(time.Hour)))
 		}
+	}
+	if !c.RefusedAt.IsZero() {
+		next = c.RefusedAt.Add(RefusalGap + c.Spread(time.Minute)) // nothing is learned before that
 	}
 	if !c.LapsesAt.IsZero() && !next.Before(c.LapsesAt) {
 		return

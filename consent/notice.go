@@ -36,7 +36,7 @@ const (
 	OutcomeRevoked    Outcome = "revoked"    // the consent was revoked since
 	OutcomeErased     Outcome = "erased"     // consent or user are gone
 	OutcomeSuperseded Outcome = "superseded" // a later stage has been announced since
-	OutcomeNoMail     Outcome = "no_mail"    // no mail server is configured
+	OutcomeNoMail     Outcome = "no_mail"    // no mail server is configured, or the application wants none
 	OutcomeNoAddress  Outcome = "no_address" // the user has none any more
 	OutcomeRefused    Outcome = "refused"    // for good, by whoever was to deliver it
 	OutcomeGivenUp    Outcome = "given_up"   // tried too often

@@ -371,8 +371,8 @@ type Digests interface {
 	// FreezeDigest claims a digest: from now on it takes no more notices along.
 	// ErrBusy where it is over, or somebody else has claimed it.
 	FreezeDigest(ctx context.Context, c DigestClaim) (Digest, []Notice, error)
-	// PostponeDigest ends the claim, if there is one, and makes the digest due
-	// later. ErrClaimLost where the claim is another's.
+	// PostponeDigest ends the claim, if there is one, writes Tries, and makes the
+	// digest due later. ErrClaimLost where the claim is another's.
 	PostponeDigest(ctx context.Context, d Digest, due time.Time, reason string) error
 	// FinishDigest ends a frozen digest with its State, Reason and FinishedAt,
 	// and writes the outcome of each of its notices. ErrClaimLost where the claim

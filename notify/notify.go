@@ -98,8 +98,8 @@ func (n *Notifier) Send(ctx context.Context, applicationID, digestID string) err
 	now := n.now()
 	if app.Paused {
 		d, err := n.Registry.Digest(ctx, applicationID, digestID)
-		if err != nil || d.DueAt.IsZero() {
-			return quiet(err)
+		if err != nil || d.DueAt.IsZero() || d.ClaimedUntil.After(now) {
+			return quiet(err) // over, or on its way already
 		}
 		return quiet(n.Registry.PostponeDigest(ctx, d, now.Add(pausedFor), "paused"))
 	}
@@ -137,7 +137,7 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 	if len(about) == 0 {
 		return n.finish(ctx, d, notices, consent.DigestDropped, "nothing_left", "")
 	}
-	if n.Mailer == nil {
+	if n.Mailer == nil || app.NoMail {
 		return n.finish(ctx, d, notices, consent.DigestDropped, "no_mail", consent.OutcomeNoMail)
 	}
 	user, err := n.Registry.User(ctx, d.ApplicationID, d.UserID)
@@ -155,6 +155,7 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 		return err
 	}
 	if !until.IsZero() {
+		d.Tries-- // it was not tried
 		return n.Registry.PostponeDigest(ctx, d, until, why)
 	}
 	m, err := n.compose(ctx, app, &user, d, about)

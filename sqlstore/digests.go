@@ -29,13 +29,13 @@ const digestColumnList = `application_id, id, user_id, channel, state, created_a
 var (
 	// A digest that has its job is due again when the job must have been lost.
 	dispatchDigests = sideBySide(dispatch(` FOR UPDATE SKIP LOCKED`), dispatch(``))
-	digestByID   = both(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
-	freezeDigest = both(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
+	digestByID      = both(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
+	freezeDigest    = both(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
 		WHERE application_id = :app AND id = :id AND state IN ('open', 'frozen') AND (claimed_until IS NULL OR claimed_until <= :now)
 		RETURNING ` + digestColumnList)
 	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome FROM notices
 		WHERE application_id = :app AND digest_id = :id ORDER BY consent_id, cycle, stage`)
-	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason
+	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason, tries = :tries
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state IN ('open', 'frozen')`)
 	finishDigest = both(`UPDATE digests SET state = :state, reason = :reason, finished_at = :at, due_at = NULL, claim_id = '', claimed_until = NULL
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
@@ -142,7 +142,7 @@ func (s *Store) FreezeDigest(ctx context.Context, c consent.DigestClaim) (consen
 
 // PostponeDigest implements consent.Digests.
 func (s *Store) PostponeDigest(ctx context.Context, d consent.Digest, due time.Time, reason string) error {
-	n, err := s.query().exec(ctx, postponeDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID, "due": stamp{due}, "reason": reason})
+	n, err := s.query().exec(ctx, postponeDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID, "due": stamp{due}, "reason": reason, "tries": d.Tries})
 	if err == nil && n == 0 {
 		return consent.ErrClaimLost
 	}

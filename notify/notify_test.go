@@ -1,0 +1,613 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/sqlstore"
+)
+
+const day = 24 * time.Hour
+
+var (
+	errLater = errors.New("451 try again later")
+	errDisk  = errors.New("the disk is full")
+)
+
+// postbox is a mail server: it records what it took, and fails as it is told.
+type postbox struct {
+	mu     sync.Mutex
+	tried  []Message
+	sent   []Message
+	fails  []error // of the next messages, one each
+	during func()  // runs before the next message is accepted
+}
+
+func (p *postbox) Send(_ context.Context, m Message) error {
+	p.mu.Lock()
+	during := p.during
+	p.during = nil
+	p.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tried = append(p.tried, m)
+	if len(p.fails) > 0 {
+		err := p.fails[0]
+		p.fails = p.fails[1:]
+		if err != nil {
+			return err
+		}
+	}
+	p.sent = append(p.sent, m)
+	return nil
+}
+
+func (p *postbox) fail(times int, err error) {
+	for range times {
+		p.fails = append(p.fails, err)
+	}
+}
+
+// gate holds mail until a moment, as an outage or a ceiling does.
+type gate struct {
+	until time.Time
+	why   string
+	err   error
+}
+
+func (g *gate) Hold(context.Context, *consent.Application, []consent.Consent) (time.Time, string, error) {
+	return g.until, g.why, g.err
+}
+
+type links struct{}
+
+func (links) ReconnectLink(_ context.Context, _ *consent.Application, consentID string) (string, error) {
+	return "https://consents.example/r/" + consentID, nil
+}
+
+// changing is a registry in which something has happened since.
+type changing struct {
+	Registry
+	consent func(*consent.Consent) error
+	user    func(*consent.User) error
+	finish  func() error
+}
+
+func (r *changing) Consent(ctx context.Context, app, id string) (consent.Consent, error) {
+	c, err := r.Registry.Consent(ctx, app, id)
+	if err == nil && r.consent != nil {
+		err = r.consent(&c)
+	}
+	return c, err
+}
+
+func (r *changing) User(ctx context.Context, app, id string) (consent.User, error) {
+	u, err := r.Registry.User(ctx, app, id)
+	if err == nil && r.user != nil {
+		err = r.user(&u)
+	}
+	return u, err
+}
+
+func (r *changing) FinishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
+	if r.finish != nil {
+		if err := r.finish(); err != nil {
+			return err
+		}
+	}
+	return r.Registry.FinishDigest(ctx, d, notices)
+}
+
+// desk is a notifier on a real registry, with a clock that stands still.
+type desk struct {
+	*testing.T
+	*Notifier
+	store *sqlstore.Store
+	reg   *changing
+	post  *postbox
+	gate  *gate
+	app   consent.Application
+	at    time.Time
+	ids   int
+	mu    sync.Mutex
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{T: t, post: &postbox{}, gate: &gate{}, at: time.Date(2027, 3, 1, 9, 0, 0, 0, time.UTC)}
+	var err error
+	d.store, err = sqlstore.Open(t.Context(), "sqlite::memory:")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = d.store.Close() })
+	require.NoError(t, d.store.Migrate(t.Context()))
+	d.reg = &changing{Registry: d.store}
+	d.app = consent.Application{ID: "app_1", Slug: "acme", Name: "Acme", Cadence: consent.DefaultCadence(), CreatedAt: d.at}
+	require.NoError(t, d.store.CreateApplication(t.Context(), d.app))
+	d.Notifier = New(Config{
+		Registry: d.reg, Links: links{}, Gate: d.gate, Mailer: d.post, Now: func() time.Time { return d.at },
+		NewID: d.newID, Log: slog.New(slog.DiscardHandler),
+	})
+	return d
+}
+
+func (d *desk) newID() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ids++
+	return fmt.Sprintf("%06d", d.ids)
+}
+
+// lapsing makes a consent that lapses then.
+func (d *desk) lapsing(user, bank string, at time.Time) consent.Consent {
+	d.Helper()
+	id := "con_" + d.newID()
+	con := consent.Consent{
+		ApplicationID: d.app.ID, ID: id, UserID: user, Provider: "p", ProviderID: "b", BankName: bank, CredentialsID: "cred_" + id, Cycle: 1,
+		Custody: consent.CustodyBackend, CreatedAt: at.Add(-90 * day), ConsentedAt: at.Add(-90 * day), ExpiresAt: at, ExpirySource: consent.FromProvider,
+	}
+	con.Reschedule(d.app.Cadence, consent.Policy{RenewalWindow: 90 * day}, con.ConsentedAt)
+	_, err := d.store.Register(d.Context(), d.app.ID, []consent.Registration{{Consent: con, Contact: consent.User{
+		ApplicationID: d.app.ID, ID: user, Email: user + "@example.org", Name: strings.ToUpper(user[:1]) + user[1:], CreatedAt: d.at, UpdatedAt: d.at,
+	}}})
+	require.NoError(d, err)
+	return con
+}
+
+// sweep announces what is due, and returns the digests that it made, by user.
+func (d *desk) sweep() map[string]string {
+	d.Helper()
+	_, err := d.store.Flag(d.Context(), consent.DueFilter{Now: d.at, Limit: 100}, func(con *consent.Consent) consent.Judgement {
+		return consent.Judgement{Flag: con.Flag(d.app.Cadence, d.at), DigestID: "dgt_" + d.newID()}
+	})
+	require.NoError(d, err)
+	digests := map[string]string{}
+	for _, row := range d.rows(`SELECT user_id, id FROM digests WHERE state = 'open'`) {
+		digests[row[0]] = row[1]
+	}
+	return digests
+}
+
+func (d *desk) rows(query string) [][2]string {
+	d.Helper()
+	rows, err := d.store.DB().QueryContext(d.Context(), query)
+	require.NoError(d, err)
+	defer func() { _ = rows.Close() }()
+	var all [][2]string
+	for rows.Next() {
+		var r [2]string
+		require.NoError(d, rows.Scan(&r[0], &r[1]))
+		all = append(all, r)
+	}
+	require.NoError(d, rows.Err())
+	return all
+}
+
+// outcomes are those of a consent's notices, by stage.
+func (d *desk) outcomes(con consent.Consent) map[string]consent.Outcome {
+	d.Helper()
+	out := map[string]consent.Outcome{}
+	for _, row := range d.rows(fmt.Sprintf(`SELECT stage, outcome FROM notices WHERE consent_id = '%s'`, con.ID)) {
+		out[row[0]] = consent.Outcome(row[1])
+	}
+	return out
+}
+
+func (d *desk) digest(id string) consent.Digest {
+	d.Helper()
+	got, err := d.store.Digest(d.Context(), d.app.ID, id)
+	require.NoError(d, err)
+	return got
+}
+
+func (d *desk) send(id string) consent.Digest {
+	d.Helper()
+	require.NoError(d, d.Send(d.Context(), d.app.ID, id))
+	return d.digest(id)
+}
+
+func (d *desk) over(digest consent.Digest, state consent.DigestState, reason string) {
+	d.Helper()
+	assert.Equal(d, state, digest.State)
+	assert.Equal(d, reason, digest.Reason)
+	assert.True(d, digest.DueAt.IsZero(), "what is over is not due")
+	assert.Equal(d, d.at, digest.FinishedAt)
+}
+
+func (d *desk) setApp(change func(*consent.Application)) {
+	d.Helper()
+	change(&d.app)
+	require.NoError(d, d.store.UpdateApplication(d.Context(), d.app))
+}
+
+func TestDecide(t *testing.T) {
+	notice := consent.Notice{Cycle: 2, Stage: "before_7d"}
+	at := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name string
+		con  *consent.Consent
+		want consent.Outcome
+	}{
+		{"it is as it was", &consent.Consent{Cycle: 2, Announced: []string{"before_30d", "before_7d"}}, consent.OutcomeWaiting},
+		{"the only stage", &consent.Consent{Cycle: 2, Announced: []string{"before_7d"}}, consent.OutcomeWaiting},
+		{"nothing is on record", &consent.Consent{Cycle: 2}, consent.OutcomeWaiting},
+		{"the consent is gone", nil, consent.OutcomeErased},
+		{"renewed", &consent.Consent{Cycle: 3}, consent.OutcomeRenewed},
+		{"renewed, and reminded again", &consent.Consent{Cycle: 3, Announced: []string{"before_30d", "before_7d"}}, consent.OutcomeRenewed},
+		{"revoked", &consent.Consent{Cycle: 2, RevokedAt: at, Announced: []string{"before_7d"}}, consent.OutcomeRevoked},
+		{"renewed and revoked", &consent.Consent{Cycle: 3, RevokedAt: at}, consent.OutcomeRevoked},
+		{"a later stage was announced", &consent.Consent{Cycle: 2, Announced: []string{"before_30d", "before_7d", "before_1d"}}, consent.OutcomeSuperseded},
+		{"ended early since", &consent.Consent{Cycle: 2, EndedAt: at, Announced: []string{"before_30d", "before_7d", "lapse"}}, consent.OutcomeSuperseded},
+	} {
+		assert.Equal(t, tt.want, decide(notice, tt.con), tt.name)
+	}
+}
+
+func TestADigestIsOneMailThatIsSentOnce(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at.Add(7*day))
+	id := d.sweep()["ada"]
+	d.over(d.send(id), consent.DigestSent, "")
+	require.Len(t, d.post.sent, 1)
+	m := d.post.sent[0]
+	assert.Equal(t, id, m.ID, "the Message-ID comes from the digest")
+	assert.Equal(t, "ada@example.org", m.To)
+	assert.Equal(t, "Ada", m.ToName)
+	assert.Equal(t, "Acme", m.FromName)
+	assert.Equal(t, "Access to Mock Bank ends soon", m.Subject)
+	for _, body := range []string{m.Text, m.HTML} {
+		assert.Contains(t, body, "https://consents.example/r/"+con.ID)
+		assert.Contains(t, body, "8 March 2027, 09:00 UTC")
+	}
+	assert.Equal(t, map[string]consent.Outcome{"before_7d": consent.OutcomeSent}, d.outcomes(con))
+
+	d.send(id) // a job may run twice
+	assert.Len(t, d.post.sent, 1)
+}
+
+func TestManyJobsOfOneDigestSendOneMail(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() { assert.NoError(t, d.Send(t.Context(), d.app.ID, id)) })
+	}
+	group.Wait()
+	assert.Len(t, d.post.sent, 1)
+	d.over(d.digest(id), consent.DigestSent, "")
+}
+
+func TestWhatHasChangedSinceIsDroppedQuietlyAndTheReasonRecorded(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		since   func(d *desk, con consent.Consent)
+		reason  string
+		outcome consent.Outcome
+	}{
+		{"renewed", func(d *desk, _ consent.Consent) {
+			d.reg.consent = func(c *consent.Consent) error { c.Cycle++; c.Announced = nil; return nil }
+		}, "nothing_left", consent.OutcomeRenewed},
+		{"revoked", func(d *desk, con consent.Consent) {
+			_, err := d.store.Revoke(d.Context(), consent.Revocation{ApplicationID: d.app.ID, ConsentID: con.ID, By: "user", At: d.at,
+				Event: consent.Event{ID: "evt_1", Type: consent.EventRevoked, At: d.at}})
+			require.NoError(d, err)
+		}, "nothing_left", consent.OutcomeRevoked},
+		{"the consent is gone", func(d *desk, _ consent.Consent) {
+			d.reg.consent = func(*consent.Consent) error { return consent.ErrNotFound }
+		}, "nothing_left", consent.OutcomeErased},
+		{"a later stage was announced", func(d *desk, _ consent.Consent) {
+			d.reg.consent = func(c *consent.Consent) error { c.Announced = append(c.Announced, "before_1d"); return nil }
+		}, "nothing_left", consent.OutcomeSuperseded},
+		{"the person is gone", func(d *desk, _ consent.Consent) {
+			d.reg.user = func(*consent.User) error { return consent.ErrNotFound }
+		}, "user_gone", consent.OutcomeErased},
+		{"the address is gone", func(d *desk, _ consent.Consent) {
+			d.reg.user = func(u *consent.User) error { u.Email = ""; return nil }
+		}, "no_address", consent.OutcomeNoAddress},
+		{"there is no mail server", func(d *desk, _ consent.Consent) { d.Mailer = nil }, "no_mail", consent.OutcomeNoMail},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t)
+			con := d.lapsing("ada", "Mock Bank", d.at.Add(7*day))
+			id := d.sweep()["ada"]
+			tt.since(d, con)
+			d.over(d.send(id), consent.DigestDropped, tt.reason)
+			assert.Empty(t, d.post.tried)
+			assert.Equal(t, map[string]consent.Outcome{"before_7d": tt.outcome}, d.outcomes(con))
+		})
+	}
+}
+
+func TestAnApplicationThatTellsItsUsersItselfSinceSendsNothing(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at.Add(7*day))
+	id := d.sweep()["ada"]
+	d.setApp(func(a *consent.Application) { a.NoMail = true })
+	d.send(id)
+	assert.Empty(t, d.post.tried, "users of such an application are not written to at all")
+}
+
+func TestTheErasedAreNotWrittenTo(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at.Add(7*day))
+	id := d.sweep()["ada"]
+	_, err := d.store.Revoke(t.Context(), consent.Revocation{ApplicationID: d.app.ID, ConsentID: con.ID, By: "user", At: d.at,
+		Event: consent.Event{ID: "evt_1", Type: consent.EventRevoked, At: d.at}})
+	require.NoError(t, err)
+	require.NoError(t, d.store.EraseUser(t.Context(), d.app.ID, "ada", "erased_1"))
+	require.NoError(t, d.Send(t.Context(), d.app.ID, id))
+	assert.Empty(t, d.post.tried)
+	for _, row := range d.rows(`SELECT id, user_id FROM digests`) {
+		assert.NotEqual(t, "ada", row[1], "the digest keeps no id of the person")
+	}
+}
+
+func TestOnlyTheLatestStageOfAMessageIsTold(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at.Add(7*day))
+	first := d.sweep()["ada"]
+	d.at = d.at.Add(6 * day) // no job ran for a week
+	require.Equal(t, first, d.sweep()["ada"], "the message that is open takes the notice along")
+	d.over(d.send(first), consent.DigestSent, "")
+	require.Len(t, d.post.sent, 1)
+	assert.Equal(t, 1, strings.Count(d.post.sent[0].Text, "/r/"+con.ID))
+	assert.Equal(t, map[string]consent.Outcome{"before_7d": consent.OutcomeSuperseded, "before_1d": consent.OutcomeSent}, d.outcomes(con))
+}
+
+func TestAFrozenMessageIsOvertakenByTheNextOne(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at.Add(7*day))
+	first := d.sweep()["ada"]
+	d.post.fail(1, errLater)
+	assert.Equal(t, consent.DigestFrozen, d.send(first).State)
+	d.at = d.at.Add(6 * day)
+	second := d.sweep()["ada"]
+	require.NotEqual(t, first, second, "a frozen one carries what it carries")
+	d.over(d.send(first), consent.DigestDropped, "nothing_left")
+	d.over(d.send(second), consent.DigestSent, "")
+	assert.Len(t, d.post.sent, 1)
+	assert.Equal(t, map[string]consent.Outcome{"before_7d": consent.OutcomeSuperseded, "before_1d": consent.OutcomeSent}, d.outcomes(con))
+}
+
+func TestAMailThatIsNotTakenYetIsTriedAgainWithGrowingPauses(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.post.fail(patience-1, errLater)
+	begin := d.at
+	for try := 1; try < patience; try++ {
+		digest := d.send(id)
+		require.Equal(t, consent.DigestFrozen, digest.State)
+		require.Equal(t, "not_sent", digest.Reason)
+		require.Equal(t, try, digest.Tries)
+		require.Empty(t, digest.ClaimID)
+		plain := min(time.Minute<<min(try, 12), 4*time.Hour)
+		require.WithinRange(t, digest.DueAt, d.at.Add(plain-plain/5), d.at.Add(plain+plain/5), "after try %d", try)
+		require.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeWaiting}, d.outcomes(con))
+		d.at = digest.DueAt
+	}
+	assert.Greater(t, d.at.Sub(begin), 2*day)
+	assert.Less(t, d.at.Sub(begin), 5*day)
+	d.over(d.send(id), consent.DigestSent, "")
+	assert.Len(t, d.post.sent, 1)
+	for _, m := range d.post.tried {
+		assert.Equal(t, id, m.ID, "however often it is tried, it is one message")
+	}
+}
+
+func TestAMailThatIsNeverTakenIsGivenUp(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.post.fail(1000, errLater)
+	digest := d.digest(id)
+	for digest.State != consent.DigestFailed {
+		require.LessOrEqual(t, len(d.post.tried), patience)
+		d.at = digest.DueAt
+		digest = d.send(id)
+	}
+	d.over(digest, consent.DigestFailed, "given_up")
+	assert.Len(t, d.post.tried, patience)
+	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeGivenUp}, d.outcomes(con))
+}
+
+func TestAMailThatIsRefusedForGoodHasFailed(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.post.fail(1, fmt.Errorf("550 no such user: %w", ErrRefused))
+	d.over(d.send(id), consent.DigestFailed, "refused")
+	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeRefused}, d.outcomes(con))
+	d.send(id)
+	assert.Len(t, d.post.tried, 1)
+}
+
+func TestAMailWhoseAcceptanceCouldNotBeRecordedGoesUnderTheSameID(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.reg.finish = func() error { d.reg.finish = nil; return errDisk }
+	digest := d.send(id)
+	assert.Equal(t, consent.DigestFrozen, digest.State)
+	d.at = digest.DueAt
+	d.over(d.send(id), consent.DigestSent, "")
+	require.Len(t, d.post.sent, 2, "what was accepted and is not on record cannot be known")
+	assert.Equal(t, d.post.sent[0].ID, d.post.sent[1].ID)
+}
+
+func TestAPausedApplicationWaits(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.setApp(func(a *consent.Application) { a.Paused = true })
+	for range 100 { // longer than patience lasts
+		digest := d.send(id)
+		require.Equal(t, consent.DigestOpen, digest.State, "it takes more notices along")
+		require.Equal(t, "paused", digest.Reason)
+		require.Equal(t, d.at.Add(pausedFor), digest.DueAt)
+		require.Zero(t, digest.Tries, "waiting is no failure")
+		d.at = digest.DueAt
+	}
+	assert.Empty(t, d.post.tried)
+	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeWaiting}, d.outcomes(con))
+	d.setApp(func(a *consent.Application) { a.Paused = false })
+	d.over(d.send(id), consent.DigestSent, "")
+	assert.Len(t, d.post.sent, 1)
+}
+
+func TestAPauseDuringASendDoesNotSendTwice(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.post.during = func() { // a second job of the same digest, while the mail server takes its time
+		d.setApp(func(a *consent.Application) { a.Paused = true })
+		assert.NoError(t, d.Send(t.Context(), d.app.ID, id))
+	}
+	digest := d.send(id)
+	assert.Equal(t, consent.DigestSent, digest.State, "the mail server took it, and that is on record")
+	d.setApp(func(a *consent.Application) { a.Paused = false })
+	d.at = d.at.Add(time.Hour)
+	d.send(id)
+	assert.Len(t, d.post.sent, 1)
+}
+
+func TestMailThatIsHeldWaitsUntilThen(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	tomorrow := d.at.Truncate(day).Add(day)
+	d.gate.until, d.gate.why = tomorrow, string(consent.AlarmMails)
+	digest := d.send(id)
+	assert.Equal(t, tomorrow, digest.DueAt)
+	assert.Equal(t, "mail_ceiling", digest.Reason)
+	assert.Empty(t, digest.ClaimID)
+	assert.Empty(t, d.post.tried)
+	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeWaiting}, d.outcomes(con))
+	d.at, d.gate.until, d.gate.why = tomorrow, time.Time{}, ""
+	d.over(d.send(id), consent.DigestSent, "")
+	assert.Len(t, d.post.sent, 1)
+}
+
+func TestABankThatWasOutForLongDoesNotUseUpThePatienceWithTheMailServer(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	for range patience + 6 { // ten minutes each: five hours
+		d.gate.until, d.gate.why = d.at.Add(10*time.Minute), string(consent.AlarmBank)
+		d.at = d.send(id).DueAt
+	}
+	d.gate.until, d.gate.why = time.Time{}, ""
+	d.post.fail(1, errLater) // as greylisting does with every first mail
+	digest := d.send(id)
+	require.Equal(t, consent.DigestFrozen, digest.State, "it is tried again: %s", digest.Reason)
+	assert.WithinRange(t, digest.DueAt, d.at.Add(time.Second), d.at.Add(5*time.Minute), "and soon, for it was tried once")
+	d.at = digest.DueAt
+	d.over(d.send(id), consent.DigestSent, "")
+}
+
+func TestAGateThatCannotBeAskedSendsNothingYet(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.gate.err = errDisk
+	digest := d.send(id)
+	assert.Equal(t, consent.DigestFrozen, digest.State)
+	assert.True(t, digest.DueAt.After(d.at))
+	assert.Empty(t, d.post.tried)
+	d.gate.err = nil
+	d.at = digest.DueAt
+	d.over(d.send(id), consent.DigestSent, "")
+}
+
+func TestTwoConsentsOfOneUserMakeOneMailHeadedByTheNearestLapse(t *testing.T) {
+	d := newDesk(t)
+	later := d.lapsing("ada", "Second Bank", d.at.Add(30*day))
+	nearest := d.lapsing("ada", "First Bank", d.at.Add(day))
+	between := d.lapsing("ada", "Third Bank", d.at.Add(7*day))
+	d.lapsing("grace", "Other Bank", d.at)
+	digests := d.sweep()
+	require.Len(t, digests, 2)
+	d.send(digests["ada"])
+	require.Len(t, d.post.sent, 1)
+	m := d.post.sent[0]
+	assert.Equal(t, "ada@example.org", m.To)
+	assert.Equal(t, "Access to First Bank ends soon, and more", m.Subject)
+	at := -1
+	for _, con := range []consent.Consent{nearest, between, later} {
+		i := strings.Index(m.Text, "/r/"+con.ID)
+		assert.Greater(t, i, at, "the nearest lapse comes first")
+		at = i
+		for stage, outcome := range d.outcomes(con) {
+			assert.Equal(t, consent.OutcomeSent, outcome, stage)
+		}
+	}
+	assert.NotContains(t, m.Text, "Other Bank")
+	d.send(digests["grace"])
+	require.Len(t, d.post.sent, 2)
+	assert.Equal(t, "Access to Other Bank has stopped", d.post.sent[1].Subject)
+}
+
+func TestOfSeveralConsentsOnlyThoseThatStillHoldAreTold(t *testing.T) {
+	d := newDesk(t)
+	renewed, waiting := d.lapsing("ada", "First Bank", d.at.Add(day)), d.lapsing("ada", "Second Bank", d.at.Add(7*day))
+	id := d.sweep()["ada"]
+	d.reg.consent = func(c *consent.Consent) error {
+		if c.ID == renewed.ID {
+			c.Cycle++
+		}
+		return nil
+	}
+	d.over(d.send(id), consent.DigestSent, "")
+	require.Len(t, d.post.sent, 1)
+	assert.Equal(t, "Access to Second Bank ends soon", d.post.sent[0].Subject)
+	assert.NotContains(t, d.post.sent[0].Text, "First Bank")
+	assert.Equal(t, map[string]consent.Outcome{"before_1d": consent.OutcomeRenewed}, d.outcomes(renewed))
+	assert.Equal(t, map[string]consent.Outcome{"before_7d": consent.OutcomeSent}, d.outcomes(waiting))
+}
+
+func TestTimesAreTheUsersOwn(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", time.Date(2027, 3, 28, 1, 0, 0, 0, time.UTC)) // Europe's clocks change
+	d.at = time.Date(2027, 3, 27, 1, 0, 0, 0, time.UTC)
+	d.reg.user = func(u *consent.User) error { u.TimeZone = "Europe/Berlin"; return nil }
+	d.send(d.sweep()["ada"])
+	require.Len(t, d.post.sent, 1)
+	assert.Contains(t, d.post.sent[0].Text, "28 March 2027, 03:00 CEST")
+}
+
+func TestAJobWithoutADigestNeedsNothing(t *testing.T) {
+	d := newDesk(t)
+	require.NoError(t, d.Do(t.Context(), consent.DigestKey(d.app.ID, "dgt_gone")))
+	require.NoError(t, d.Do(t.Context(), consent.DigestKey("app_gone", "dgt_gone")))
+	d.setApp(func(a *consent.Application) { a.Paused = true })
+	require.NoError(t, d.Do(t.Context(), consent.DigestKey(d.app.ID, "dgt_gone")))
+	require.Error(t, d.Do(t.Context(), "no key"))
+	assert.Empty(t, d.post.tried)
+}
+
+func TestADigestInOtherHandsIsLeftAlone(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	_, _, err := d.store.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: d.app.ID, ID: id, ClaimID: "another", Now: d.at, Until: d.at.Add(claimFor)})
+	require.NoError(t, err)
+	digest := d.send(id)
+	assert.Equal(t, "another", digest.ClaimID)
+	assert.Empty(t, d.post.tried)
+	d.at = d.at.Add(claimFor) // its process died
+	d.over(d.send(id), consent.DigestSent, "")
+	assert.Len(t, d.post.sent, 1)
+}
