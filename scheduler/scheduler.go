@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -179,9 +180,12 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 // Timeout implements river.Worker.
 func (w *worker) Timeout(*river.Job[args]) time.Duration { return w.job.Timeout }
 
-// NextRetry implements river.Worker: at once, because whoever gave the work
-// waits long enough by rows of their own.
-func (w *worker) NextRetry(*river.Job[args]) time.Time { return time.Time{} }
+// NextRetry implements river.Worker: a job that was cut short is done again as
+// soon as its time is up. Whoever gave the work waits longer, where that is
+// right, by rows of their own.
+func (w *worker) NextRetry(job *river.Job[args]) time.Time {
+	return job.AttemptedAt.Add(cmp.Or(w.job.Timeout, defaultTimeout) + time.Second)
+}
 
 // Run works until ctx ends; then it takes nothing new, waits for what is under
 // way for as long as drain, cancels the rest, and returns.

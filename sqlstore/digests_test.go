@@ -1,0 +1,345 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/pgtest"
+	"github.com/reconsent/reconsent/sqlstore"
+)
+
+var monday = time.Date(2027, time.March, 29, 9, 0, 0, 123456000, time.UTC)
+
+// recorder is a queue that keeps what it is given in a table, as part of the
+// transaction that gives it, and fails where it is told to.
+type recorder struct {
+	fail func(keys []string) error
+
+	mu    sync.Mutex
+	kinds []string
+}
+
+var errQueue = errors.New("the queue takes nothing")
+
+func (q *recorder) Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error {
+	q.mu.Lock()
+	q.kinds = append(q.kinds, kind)
+	q.mu.Unlock()
+	for _, key := range keys {
+		// Keys are ids of ours.
+		if _, err := tx.ExecContext(ctx, `INSERT INTO recorded (key) VALUES ('`+key+`')`); err != nil {
+			return err
+		}
+	}
+	if q.fail != nil {
+		return q.fail(keys)
+	}
+	return nil
+}
+
+// onEach runs a test on each database, with a store whose queue records.
+func onEach(t *testing.T, run func(t *testing.T, s *sqlstore.Store, q *recorder)) {
+	for name, url := range map[string]func(t *testing.T) string{
+		"postgres": func(t *testing.T) string { return pgtest.DSN(t) },
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "registry.db") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, q := open(t, url(t)), &recorder{}
+			s.UseQueue(q)
+			_, err := s.DB().ExecContext(t.Context(), `CREATE TABLE recorded (key TEXT NOT NULL)`)
+			require.NoError(t, err)
+			run(t, s, q)
+		})
+	}
+}
+
+// texts returns the rows of a query of one column.
+func texts(t *testing.T, db *sql.DB, query string) []string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	out := []string{}
+	for rows.Next() {
+		var text string
+		require.NoError(t, rows.Scan(&text))
+		out = append(out, text)
+	}
+	require.NoError(t, rows.Err())
+	return out
+}
+
+// recorded returns the keys that were given to the queue by transactions that
+// were committed.
+func recorded(t *testing.T, s *sqlstore.Store) []string {
+	t.Helper()
+	return texts(t, s.DB(), `SELECT key FROM recorded ORDER BY key`)
+}
+
+// lapsing registers consents, of a user each, with a stage due and a check due
+// at now, named by n.
+func lapsing(t *testing.T, s *sqlstore.Store, now time.Time, n ...int) {
+	t.Helper()
+	regs := make([]consent.Registration, len(n))
+	for i, k := range n {
+		c := consent.Consent{
+			ApplicationID: "a", ID: fmt.Sprintf("con_%03d", k), UserID: fmt.Sprintf("user_%03d", k), Provider: "truelayer",
+			CredentialsID: fmt.Sprintf("cred_%03d", k), Custody: consent.CustodyOurs, CreatedAt: now, ConsentedAt: now, NextStageAt: now, NextCheckAt: now,
+		}
+		regs[i] = consent.Registration{Consent: c, Contact: consent.User{ApplicationID: "a", ID: c.UserID, Email: "ada@example.org", CreatedAt: now, UpdatedAt: now}}
+	}
+	_, err := s.Register(t.Context(), "a", regs)
+	require.NoError(t, err)
+}
+
+// waiting leaves as many digests due at monday plus a minute each: dgt_000 and
+// so on.
+func waiting(t *testing.T, s *sqlstore.Store, n int) []string {
+	t.Helper()
+	keys := []string{}
+	for i := range n {
+		now := monday.Add(time.Duration(i) * time.Minute)
+		lapsing(t, s, now, i)
+		_, err := s.Flag(t.Context(), consent.DueFilter{Now: now, Limit: 10}, func(*consent.Consent) consent.Judgement {
+			return consent.Judgement{
+				Flag: consent.Flag{Announce: consent.StageTime{Stage: consent.Stage{Name: "before_7d"}, At: now}}, DigestID: fmt.Sprintf("dgt_%03d", i),
+			}
+		})
+		require.NoError(t, err)
+		keys = append(keys, consent.DigestKey("a", fmt.Sprintf("dgt_%03d", i)))
+	}
+	return keys
+}
+
+func digest(t *testing.T, s *sqlstore.Store, key string) consent.Digest {
+	t.Helper()
+	app, id, err := consent.ParseDigestKey(key)
+	require.NoError(t, err)
+	d, err := s.Digest(t.Context(), app, id)
+	require.NoError(t, err)
+	return d
+}
+
+func dispatched(t *testing.T, s *sqlstore.Store, now, until time.Time, limit, want int) {
+	t.Helper()
+	n, err := s.Dispatch(t.Context(), now, until, limit)
+	require.NoError(t, err)
+	require.Equal(t, want, n)
+}
+
+func TestDispatchMakesAJobOfEachMessageThatIsDue(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, q *recorder) {
+		until := monday.Add(time.Hour)
+		dispatched(t, s, monday, until, 100, 0)
+		keys := waiting(t, s, 5)
+		dispatched(t, s, monday.Add(-time.Microsecond), until, 100, 0)
+		assert.Empty(t, recorded(t, s))
+		dispatched(t, s, monday, until, 100, 1)
+		assert.Equal(t, keys[:1], recorded(t, s))
+		assert.Equal(t, until, digest(t, s, keys[0]).DueAt, "it is due again when its job must have been lost")
+		assert.Equal(t, consent.DigestOpen, digest(t, s, keys[0]).State, "and takes more along until it is sent")
+
+		dispatched(t, s, monday.Add(10*time.Minute), until, 2, 2)
+		assert.Equal(t, keys[:3], recorded(t, s), "the longest due first")
+		dispatched(t, s, monday.Add(10*time.Minute), until, 100, 2)
+		dispatched(t, s, monday.Add(10*time.Minute), until, 100, 0)
+		assert.Equal(t, keys, recorded(t, s), "each once")
+		for _, kind := range q.kinds {
+			assert.Equal(t, consent.JobDigest, kind)
+		}
+		dispatched(t, s, until, until.Add(time.Hour), 100, 5)
+		assert.Len(t, recorded(t, s), 10, "and again when the time is over")
+	})
+}
+
+func TestWhatIsOverOrPutOffIsNotDispatched(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, _ *recorder) {
+		keys := waiting(t, s, 3)
+		now, later := monday.Add(time.Hour), monday.Add(9*time.Hour)
+		d, notices, err := s.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: "a", ID: "dgt_000", ClaimID: "c", Now: now, Until: now.Add(time.Minute)})
+		require.NoError(t, err)
+		d.State, d.FinishedAt = consent.DigestSent, now
+		require.NoError(t, s.FinishDigest(t.Context(), d, notices))
+		require.NoError(t, s.PostponeDigest(t.Context(), digest(t, s, keys[1]), later, "quiet_hours"))
+		_, _, err = s.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: "a", ID: "dgt_002", ClaimID: "c", Now: now, Until: now.Add(time.Minute)})
+		require.NoError(t, err)
+
+		dispatched(t, s, now, later, 100, 0)
+		dispatched(t, s, now.Add(time.Minute), later.Add(time.Hour), 100, 1)
+		assert.Equal(t, keys[2:], recorded(t, s), "whose claim has run out")
+		dispatched(t, s, later, later.Add(time.Hour), 100, 1)
+		assert.Equal(t, keys[1:], recorded(t, s))
+	})
+}
+
+func TestAQueueThatFailsLeavesMessagesDue(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, q *recorder) {
+		keys := waiting(t, s, 2)
+		now, until := monday.Add(time.Hour), monday.Add(2*time.Hour)
+		q.fail = func([]string) error { return errQueue }
+		_, err := s.Dispatch(t.Context(), now, until, 100)
+		require.ErrorIs(t, err, errQueue)
+		assert.Empty(t, recorded(t, s))
+		assert.Equal(t, monday, digest(t, s, keys[0]).DueAt)
+		ctx, cancel := context.WithCancel(t.Context())
+		q.fail = func([]string) error { cancel(); return nil } // the process dies before the commit
+		_, err = s.Dispatch(ctx, now, until, 100)
+		require.Error(t, err)
+		assert.Empty(t, recorded(t, s))
+		q.fail = nil
+		dispatched(t, s, now, until, 100, 2)
+		assert.Equal(t, keys, recorded(t, s))
+	})
+}
+
+func TestManyDispatchersMakeOneJobOfEachMessage(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, _ *recorder) {
+		keys := waiting(t, s, 60)
+		now, until := monday.Add(2*time.Hour), monday.Add(3*time.Hour)
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				for {
+					n, err := s.Dispatch(context.WithoutCancel(t.Context()), now, until, 4)
+					if !assert.NoError(t, err) || !assert.LessOrEqual(t, n, 4) || n == 0 {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		_, err := s.Dispatch(t.Context(), now, until, 100)
+		require.NoError(t, err)
+		assert.Equal(t, keys, recorded(t, s))
+	})
+}
+
+func TestOutcomesAreWritten(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, _ *recorder) {
+		lapsing(t, s, monday, 1)
+		later := monday.Add(time.Hour)
+		for i, stage := range []string{"before_7d", "before_1d", "lapse"} {
+			now := monday.Add(time.Duration(i) * time.Minute)
+			judged, err := s.Flag(t.Context(), consent.DueFilter{Now: now, Limit: 10}, func(*consent.Consent) consent.Judgement {
+				return consent.Judgement{
+					Flag:     consent.Flag{Announce: consent.StageTime{Stage: consent.Stage{Name: stage}, At: now}, Next: now.Add(time.Minute)},
+					DigestID: "dgt_" + stage,
+				}
+			})
+			require.NoError(t, err)
+			require.Len(t, judged, 1)
+		}
+		d, notices, err := s.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: "a", ID: "dgt_before_7d", ClaimID: "c", Now: later, Until: later.Add(time.Minute)})
+		require.NoError(t, err)
+		require.Len(t, notices, 3)
+		for i := range notices {
+			notices[i].Outcome = consent.OutcomeSuperseded
+			if notices[i].Stage == "lapse" {
+				notices[i].Outcome = consent.OutcomeSent
+			}
+		}
+		const outcomes = `SELECT stage || ' ' || outcome FROM notices ORDER BY stage`
+		lost := d
+		lost.ClaimID, lost.State = "another", consent.DigestSent
+		require.ErrorIs(t, s.FinishDigest(t.Context(), lost, notices), consent.ErrClaimLost)
+		assert.Equal(t, []string{"before_1d waiting", "before_7d waiting", "lapse waiting"}, texts(t, s.DB(), outcomes))
+		d.State, d.FinishedAt = consent.DigestSent, later
+		require.NoError(t, s.FinishDigest(t.Context(), d, notices))
+		assert.Equal(t, []string{"before_1d superseded", "before_7d superseded", "lapse sent"}, texts(t, s.DB(), outcomes))
+	})
+}
+
+// lock locks rows of a table in a transaction that it leaves open until t ends.
+func lock(t *testing.T, dsn, query string) {
+	t.Helper()
+	tx, err := connect(t, dsn).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback() }) // t's context may have done so
+	res, err := tx.ExecContext(t.Context(), query)
+	require.NoError(t, err)
+	n, err := res.RowsAffected()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+}
+
+// Nobody waits for a row that somebody else has in hand, and nothing is lost by
+// that.
+func TestWhatOthersHaveInHandIsPassedOverOnPostgres(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	s, q := open(t, dsn), &recorder{}
+	s.UseQueue(q)
+	_, err := s.DB().ExecContext(t.Context(), `CREATE TABLE recorded (key TEXT NOT NULL)`)
+	require.NoError(t, err)
+	keys := waiting(t, s, 3)
+	lapsing(t, s, monday, 11, 12, 13)
+	lock(t, dsn, `SELECT 1 FROM digests WHERE id = 'dgt_001' FOR UPDATE`)
+	lock(t, dsn, `SELECT 1 FROM consents WHERE id = 'con_012' FOR UPDATE`)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+
+	n, err := s.Dispatch(ctx, monday.Add(time.Hour), monday.Add(2*time.Hour), 2)
+	require.NoError(t, err)
+	assert.Equal(t, 2, n, "a locked row does not use up the limit")
+	assert.Equal(t, []string{keys[0], keys[2]}, recorded(t, s))
+
+	checked, err := s.ClaimChecks(ctx, monday, monday.Add(time.Hour), 100)
+	require.NoError(t, err)
+	var got []string
+	for i := range checked {
+		got = append(got, checked[i].ID)
+	}
+	slices.Sort(got)
+	assert.Equal(t, []string{"con_000", "con_011", "con_013"}, got)
+
+	got = nil
+	judged, err := s.Flag(ctx, consent.DueFilter{Now: monday, Limit: 2}, func(c *consent.Consent) consent.Judgement { return consent.Judgement{} })
+	require.NoError(t, err)
+	for i := range judged {
+		got = append(got, judged[i].Consent.ID)
+	}
+	assert.Equal(t, []string{"con_011", "con_013"}, got)
+	due, err := s.Due(ctx, consent.DueFilter{Now: monday, Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+	assert.Equal(t, "con_012", due[0].ID, "it is due still")
+}
+
+// The limit holds however the planner carries a statement out, also where it
+// knows nothing of the tables.
+func TestLimitsHoldUnderAnyPlanOnPostgres(t *testing.T) {
+	for _, off := range []string{"enable_hashagg", "enable_hashjoin", "enable_indexscan", "enable_nestloop", "enable_sort", "enable_material"} {
+		t.Run(off, func(t *testing.T) {
+			dsn := pgtest.DSN(t)
+			s := open(t, dsn+"&"+off+"=off")
+			s.UseQueue(&recorder{})
+			_, err := s.DB().ExecContext(t.Context(), `CREATE TABLE recorded (key TEXT NOT NULL)`)
+			require.NoError(t, err)
+			waiting(t, s, 6)
+			for _, known := range []bool{false, true} {
+				now, until := monday.Add(time.Hour), monday.Add(2*time.Hour)
+				if known {
+					_, err = s.DB().ExecContext(t.Context(), `ANALYZE`)
+					require.NoError(t, err)
+					now, until = until, until.Add(time.Hour)
+				}
+				for _, n := range []int{1, 2, 3} {
+					dispatched(t, s, now, until, n, n)
+					got, err := s.ClaimChecks(t.Context(), now, until, n)
+					require.NoError(t, err)
+					require.Len(t, got, n)
+				}
+			}
+		})
+	}
+}

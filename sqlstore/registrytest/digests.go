@@ -1,0 +1,189 @@
+package registrytest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// digestOf flags one consent of a user and returns the digest that it made.
+func (w *world) digestOf(e era, userID string) consent.Digest {
+	w.Helper()
+	w.dueAt(e.at(time.Hour), userID)
+	got := w.flagged(e.due(), announce("before_7d", time.Time{}))
+	require.Len(w, got, 1)
+	return w.digest(got[0].DigestID)
+}
+
+func (w *world) digest(id string) consent.Digest {
+	w.Helper()
+	d, err := w.r.Digest(w.Context(), w.app.ID, id)
+	require.NoError(w, err)
+	return d
+}
+
+func (w *world) noDigest(id string) {
+	w.Helper()
+	_, err := w.r.Digest(w.Context(), w.app.ID, id)
+	require.ErrorIs(w, err, consent.ErrNotFound)
+}
+
+func digestClaim(d consent.Digest, now time.Time) consent.DigestClaim {
+	return consent.DigestClaim{ApplicationID: d.ApplicationID, ID: d.ID, ClaimID: name("claim"), Now: now, Until: now.Add(time.Minute)}
+}
+
+// frozen freezes a digest at a moment.
+func (w *world) frozen(d consent.Digest, now time.Time) (consent.Digest, []consent.Notice) {
+	w.Helper()
+	d, notices, err := w.r.FreezeDigest(w.Context(), digestClaim(d, now))
+	require.NoError(w, err)
+	return d, notices
+}
+
+// told names the consents and stages of notices.
+func told(notices []consent.Notice) []string {
+	out := []string{}
+	for _, n := range notices {
+		out = append(out, fmt.Sprintf("%s/%d/%s", n.ConsentID, n.Cycle, n.Stage))
+	}
+	slices.Sort(out)
+	return out
+}
+
+var digestTests = []test{
+	{"Digest/unknown", func(w *world) {
+		w.noDigest("none")
+		_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(consent.Digest{ApplicationID: w.app.ID, ID: "none"}, at(0)))
+		require.ErrorIs(w, err, consent.ErrNotFound)
+	}},
+	{"Digest/frozen by one, taken over when the claim is stale", func(w *world) {
+		e := newEra()
+		open := w.digestOf(e, w.addressed().ID)
+		cl := digestClaim(open, e.noon())
+		got, notices, err := w.r.FreezeDigest(w.Context(), cl)
+		require.NoError(w, err)
+		want := open
+		want.State, want.ClaimID, want.ClaimedUntil, want.DueAt, want.Tries = consent.DigestFrozen, cl.ClaimID, cl.Until, cl.Until, 1
+		assert.Equal(w, want, got, "it is due again when the claim has run out")
+		assert.Equal(w, want, w.digest(open.ID))
+		for _, now := range []time.Time{e.noon(), cl.Until.Add(-time.Microsecond)} {
+			_, _, err = w.r.FreezeDigest(w.Context(), digestClaim(open, now))
+			require.ErrorIs(w, err, consent.ErrBusy)
+		}
+		assert.Equal(w, want, w.digest(open.ID))
+		taken, same := w.frozen(open, cl.Until)
+		assert.Equal(w, notices, same)
+		assert.Equal(w, 2, taken.Tries)
+
+		// Whoever was first has lost it.
+		require.ErrorIs(w, w.r.PostponeDigest(w.Context(), got, at(day), "late"), consent.ErrClaimLost)
+		got.State, got.FinishedAt = consent.DigestSent, at(0)
+		require.ErrorIs(w, w.r.FinishDigest(w.Context(), got, notices), consent.ErrClaimLost)
+		unclaimed := taken
+		unclaimed.ClaimID = ""
+		require.ErrorIs(w, w.r.PostponeDigest(w.Context(), unclaimed, at(day), "late"), consent.ErrClaimLost)
+		require.ErrorIs(w, w.r.FinishDigest(w.Context(), unclaimed, notices), consent.ErrClaimLost)
+		assert.Equal(w, taken, w.digest(open.ID))
+	}},
+	{"Digest/put off, frozen, as often as need be", func(w *world) {
+		e := newEra()
+		open := w.digestOf(e, w.addressed().ID)
+		d, notices := w.frozen(open, e.noon())
+		require.NoError(w, w.r.PostponeDigest(w.Context(), d, e.noon().Add(time.Hour), "not_sent"))
+		want := d
+		want.ClaimID, want.ClaimedUntil, want.DueAt, want.Reason = "", time.Time{}, e.noon().Add(time.Hour), "not_sent"
+		assert.Equal(w, want, w.digest(d.ID), "frozen still, but nobody's")
+		require.ErrorIs(w, w.r.PostponeDigest(w.Context(), d, at(day), "again"), consent.ErrClaimLost)
+		again, same := w.frozen(d, e.noon().Add(time.Hour))
+		assert.Equal(w, notices, same)
+		assert.Equal(w, 2, again.Tries)
+		assert.Equal(w, consent.DigestFrozen, again.State)
+	}},
+	{"Digest/put off, open, takes more along", func(w *world) {
+		e, later := newEra(), newEra()
+		u := w.addressed()
+		open := w.digestOf(e, u.ID)
+		require.NoError(w, w.r.PostponeDigest(w.Context(), open, e.noon().Add(9*time.Hour), "quiet_hours"))
+		want := open
+		want.DueAt, want.Reason = e.noon().Add(9*time.Hour), "quiet_hours"
+		assert.Equal(w, want, w.digest(open.ID))
+		w.dueAt(later.at(time.Hour), u.ID)
+		require.Len(w, w.flagged(later.due(), announce("lapse", time.Time{})), 1)
+		assert.Equal(w, want, w.digest(open.ID), "what joins does not hurry it")
+		_, notices := w.frozen(open, e.noon())
+		assert.Len(w, notices, 2)
+	}},
+	{"Digest/over", func(w *world) {
+		for _, state := range []consent.DigestState{consent.DigestSent, consent.DigestDropped, consent.DigestFailed} {
+			e, later := newEra(), newEra()
+			u := w.addressed()
+			d, notices := w.frozen(w.digestOf(e, u.ID), e.noon())
+			for i := range notices {
+				notices[i].Outcome = consent.OutcomeSent
+			}
+			d.State, d.Reason, d.FinishedAt = state, "because", e.noon().Add(time.Second)
+			require.NoError(w, w.r.FinishDigest(w.Context(), d, notices))
+			want := d
+			want.ClaimID, want.ClaimedUntil, want.DueAt = "", time.Time{}, time.Time{}
+			assert.Equal(w, want, w.digest(d.ID))
+			for _, claimID := range []string{d.ClaimID, ""} {
+				lost := d
+				lost.ClaimID = claimID
+				require.ErrorIs(w, w.r.FinishDigest(w.Context(), lost, notices), consent.ErrClaimLost)
+				require.ErrorIs(w, w.r.PostponeDigest(w.Context(), lost, at(day), ""), consent.ErrClaimLost)
+			}
+			_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(d, at(day)))
+			require.ErrorIs(w, err, consent.ErrBusy)
+			assert.Equal(w, want, w.digest(d.ID))
+
+			fresh := w.digestOf(later, u.ID)
+			assert.NotEqual(w, d.ID, fresh.ID)
+			assert.Equal(w, consent.DigestOpen, fresh.State)
+		}
+	}},
+	{"Digest/ends with all its outcomes or not at all", func(w *world) {
+		e := newEra()
+		d, notices := w.frozen(w.digestOf(e, w.addressed().ID), e.noon())
+		ended := d
+		ended.State, ended.FinishedAt = consent.DigestSent, e.noon()
+		stray := notices[0]
+		stray.ConsentID, stray.Outcome = "none", consent.OutcomeSent
+		require.Error(w, w.r.FinishDigest(w.Context(), ended, append(slices.Clone(notices), stray)))
+		assert.Equal(w, d, w.digest(d.ID))
+		require.NoError(w, w.r.FinishDigest(w.Context(), ended, notices))
+	}},
+	{"Digest/an erased person is not named by it", func(w *world) {
+		e := newEra()
+		u := w.addressed()
+		c := w.dueAt(e.at(time.Hour), u.ID)
+		got := w.flagged(e.due(), announce("before_7d", time.Time{}))
+		require.Len(w, got, 1)
+		w.revoked(c)
+		require.NoError(w, w.r.EraseUser(w.Context(), w.app.ID, u.ID, "erased_digest"))
+		d, err := w.r.Digest(w.Context(), w.app.ID, got[0].DigestID)
+		if err == nil {
+			assert.NotEqual(w, u.ID, d.UserID)
+		} else {
+			require.ErrorIs(w, err, consent.ErrNotFound)
+		}
+	}},
+	{"Digest/nothing of another application", func(w *world) {
+		e := newEra()
+		foreign := w.application().ID
+		d, notices := w.frozen(w.digestOf(e, w.addressed().ID), e.noon())
+		stranger := d
+		stranger.ApplicationID, stranger.State, stranger.FinishedAt = foreign, consent.DigestSent, e.noon()
+		_, err := w.r.Digest(w.Context(), foreign, d.ID)
+		require.ErrorIs(w, err, consent.ErrNotFound)
+		_, _, err = w.r.FreezeDigest(w.Context(), digestClaim(stranger, at(day)))
+		require.ErrorIs(w, err, consent.ErrNotFound)
+		w.among(w.r.PostponeDigest(w.Context(), stranger, at(day), "x"), consent.ErrNotFound, consent.ErrClaimLost)
+		w.among(w.r.FinishDigest(w.Context(), stranger, notices), consent.ErrNotFound, consent.ErrClaimLost)
+		assert.Equal(w, d, w.digest(d.ID))
+	}},
+}
