@@ -90,7 +90,7 @@ func (w *world) alarms() (open, all []string) {
 
 func (w *world) hold(about ...consent.Consent) string {
 	w.Helper()
-	until, why, err := w.Hold(w.Context(), w.app, about)
+	until, why, err := w.Hold(w.Context(), w.app, about, true)
 	require.NoError(w, err)
 	require.Equal(w, why == "", until.IsZero())
 	if why != "" {
@@ -758,7 +758,7 @@ func TestMailsOfADayHaveACeiling(t *testing.T) {
 	assert.Empty(t, w.hold(con))
 	assert.Empty(t, w.hold(con))
 	for range 3 {
-		until, why, err := w.Hold(t.Context(), w.app, []consent.Consent{con})
+		until, why, err := w.Hold(t.Context(), w.app, []consent.Consent{con}, true)
 		require.NoError(t, err)
 		assert.Equal(t, "mail_ceiling", why)
 		assert.Equal(t, noon.Add(12*time.Hour), until, "tomorrow")

@@ -28,8 +28,9 @@ type Links interface {
 // Gate says whether mail may leave now. See connector.
 type Gate interface {
 	// Hold says until when a message about these consents has to wait, and why;
-	// the zero time where it need not.
-	Hold(ctx context.Context, app *consent.Application, about []consent.Consent) (until time.Time, why string, err error)
+	// the zero time where it need not. first is false where the same message has
+	// been let through before: it counts once against a ceiling.
+	Hold(ctx context.Context, app *consent.Application, about []consent.Consent, first bool) (until time.Time, why string, err error)
 }
 
 // Message is one mail as a channel sends it.
@@ -150,7 +151,7 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 	if user.Email == "" {
 		return n.finish(ctx, d, notices, consent.DigestDropped, "no_address", consent.OutcomeNoAddress)
 	}
-	until, why, err := n.Gate.Hold(ctx, app, consents(about))
+	until, why, err := n.Gate.Hold(ctx, app, consents(about), d.Tries == 1)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ type gate struct {
 	err   error
 }
 
-func (g *gate) Hold(context.Context, *consent.Application, []consent.Consent) (time.Time, string, error) {
+func (g *gate) Hold(context.Context, *consent.Application, []consent.Consent, bool) (time.Time, string, error) {
 	return g.until, g.why, g.err
 }
 

@@ -1,0 +1,145 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// raiseAlarms looks where a large share of checks has failed of late.
+func (c *Connector) raiseAlarms(ctx context.Context) error {
+	since := c.now().Add(-consent.HealthWindow)
+	failing, err := c.registry.Failing(ctx, since)
+	if err != nil {
+		return err
+	}
+	for _, f := range failing {
+		banks, err := c.registry.BankHealths(ctx, f.ApplicationID, f.Provider, since, "")
+		if err != nil {
+			return err
+		}
+		if consent.ProviderOut(banks) {
+			err = c.raise(ctx, consent.AlarmProvider, f, "", "A large share of the refreshes at this provider fails: look at the application's settings there. Nothing ends and nobody is mailed meanwhile.")
+		} else {
+			for _, b := range banks {
+				if b.BankOut() {
+					err = errors.Join(err, c.raise(ctx, consent.AlarmBank, f, b.ProviderID,
+						fmt.Sprintf("Of %d consents at this bank %d cannot be asked about: the bank seems to be out. Nothing ends and nobody is mailed meanwhile.", b.Total, b.Failed)))
+				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endQuietAlarms closes the alarms of which nothing has been seen for an hour:
+// where nothing is left to probe with, nobody could say that it is over.
+func (c *Connector) endQuietAlarms(ctx context.Context) error {
+	alarms, err := c.registry.Alarms(ctx, "", false)
+	if err != nil {
+		return err
+	}
+	since := c.now().Add(-quietAfter)
+	for _, a := range alarms {
+		if a.Kind == consent.AlarmMails || a.OpenedAt.After(since) {
+			continue
+		}
+		banks, err := c.registry.BankHealths(ctx, a.ApplicationID, a.Provider, since, "")
+		if err != nil {
+			return err
+		}
+		seen := slices.ContainsFunc(banks, func(b consent.BankHealth) bool {
+			return (a.ProviderID == "" || a.ProviderID == b.ProviderID) && b.Refused+b.Failed+b.Misconfigured > 0
+		})
+		if !seen {
+			if err := c.closeAlarm(ctx, a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Connector) raise(ctx context.Context, kind consent.AlarmKind, about consent.Check, bank, detail string) error {
+	now := c.now()
+	opened, err := c.registry.OpenAlarm(ctx, consent.Alarm{
+		ApplicationID: about.ApplicationID, Kind: kind, Provider: about.Provider, ProviderID: bank, OpenedAt: now, ProbeAt: now.Add(checkPause), Detail: detail,
+	})
+	if opened {
+		c.log.Error("alarm", "kind", string(kind), "application", about.ApplicationID, "provider", about.Provider, "bank", bank, "detail", detail)
+	}
+	return err
+}
+
+func (c *Connector) closeAlarm(ctx context.Context, a consent.Alarm) error {
+	closed, err := c.registry.CloseAlarm(ctx, a, c.now())
+	if closed {
+		c.log.Warn("alarm over", "kind", string(a.Kind), "application", a.ApplicationID, "provider", a.Provider, "bank", a.ProviderID)
+	}
+	return err
+}
+
+// Alarms lists what an operator has to know of, the newest first: of one
+// application, or of all where app is nil.
+func (c *Connector) Alarms(ctx context.Context, app *consent.Application, closedToo bool) ([]consent.Alarm, error) {
+	id := ""
+	if app != nil {
+		id = app.ID
+	}
+	return c.registry.Alarms(ctx, id, closedToo)
+}
+
+// doubtful reports whether a refusal may be everybody's: then it ends nothing.
+// since is when the consent was refused first.
+func (c *Connector) doubtful(ctx context.Context, con *consent.Consent, since time.Time) (bool, error) {
+	alarms, err := c.registry.Alarms(ctx, con.ApplicationID, false)
+	if err != nil || slices.ContainsFunc(alarms, func(a consent.Alarm) bool { return a.Covers(con) }) {
+		return true, err
+	}
+	banks, err := c.registry.BankHealths(ctx, con.ApplicationID, con.Provider, since.Add(-consent.HealthWindow), con.ID)
+	return consent.ProviderOut(banks), err
+}
+
+// Hold says until when a message about consents has to wait: while their bank
+// or provider is out, since the button in it would lead nowhere, and when the
+// application's mails of the day are used up. A message that is tried again has
+// been counted.
+func (c *Connector) Hold(ctx context.Context, app *consent.Application, about []consent.Consent, first bool) (time.Time, string, error) {
+	now := c.now()
+	alarms, err := c.registry.Alarms(ctx, app.ID, false)
+	if err != nil {
+		return time.Time{}, "", err
+	}
+	for i := range alarms {
+		if slices.ContainsFunc(about, func(con consent.Consent) bool { return alarms[i].Covers(&con) }) {
+			return now.Add(checkPause), string(alarms[i].Kind), nil
+		}
+	}
+	if app.MailsPerDay <= 0 || !first {
+		return time.Time{}, "", nil
+	}
+	today := now.Truncate(24 * time.Hour)
+	ok, err := c.registry.Take(ctx, app.ID, "mails", today, 1, app.MailsPerDay)
+	ceiling := consent.Alarm{ApplicationID: app.ID, Kind: consent.AlarmMails, OpenedAt: now,
+		Detail: fmt.Sprintf("The application's ceiling of %d mails a day is reached; the rest waits for tomorrow.", app.MailsPerDay)}
+	switch {
+	case err != nil:
+		return time.Time{}, "", err
+	case ok:
+		return time.Time{}, "", c.closeAlarm(ctx, ceiling)
+	default:
+		if opened, err := c.registry.OpenAlarm(ctx, ceiling); err != nil {
+			return time.Time{}, "", err
+		} else if opened {
+			c.log.Error("alarm", "kind", string(ceiling.Kind), "application", app.ID, "detail", ceiling.Detail)
+		}
+		return today.Add(24 * time.Hour), string(consent.AlarmMails), nil
+	}
+}
