@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -38,6 +37,7 @@ type Config struct {
 	DB      *sql.DB
 	SQLite  bool // one process has the database to itself
 	Log     *slog.Logger
+	Now     func() time.Time // wall time, which is River's
 	Jobs    []Job
 	Workers int           // jobs at a time in this process, beside schedules; 0 takes 20
 	Poll    time.Duration // how often to look for jobs; 0 takes a second
@@ -106,7 +106,7 @@ func New(cfg Config) (*Scheduler, error) {
 	workers := river.NewWorkers()
 	var periodic []*river.PeriodicJob
 	for _, j := range cfg.Jobs {
-		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log})
+		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log, now: cfg.Now})
 		if j.Every != nil {
 			periodic = append(periodic, river.NewPeriodicJob(j.Every, func() (river.JobArgs, *river.InsertOpts) {
 				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: scheduleQueue}
@@ -162,6 +162,7 @@ type worker struct {
 	river.WorkerDefaults[args]
 	job Job
 	log *slog.Logger
+	now func() time.Time
 }
 
 // Work implements river.Worker. What fails is not River's to repeat.
@@ -180,12 +181,10 @@ func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 // Timeout implements river.Worker.
 func (w *worker) Timeout(*river.Job[args]) time.Duration { return w.job.Timeout }
 
-// NextRetry implements river.Worker: a job that was cut short is done again as
-// soon as its time is up. Whoever gave the work waits longer, where that is
-// right, by rows of their own.
-func (w *worker) NextRetry(job *river.Job[args]) time.Time {
-	return job.AttemptedAt.Add(cmp.Or(w.job.Timeout, defaultTimeout) + time.Second)
-}
+// NextRetry implements river.Worker: a job that was cut short is done again at
+// once; River takes no moment that is past. Whoever gave the work waits longer,
+// where that is right, by rows of their own.
+func (w *worker) NextRetry(*river.Job[args]) time.Time { return w.now().Add(time.Second) }
 
 // Run works until ctx ends; then it takes nothing new, waits for what is under
 // way for as long as drain, cancels the rest, and returns.

@@ -89,7 +89,7 @@ func onEach(t *testing.T, run func(t *testing.T, d *database)) {
 
 // config is that of a scheduler that looks for jobs all the time.
 func (d *database) config(jobs ...scheduler.Job) scheduler.Config {
-	return scheduler.Config{DB: d.db, SQLite: d.sqlite, Log: slog.New(slog.DiscardHandler), Jobs: jobs, Poll: tick}
+	return scheduler.Config{DB: d.db, SQLite: d.sqlite, Log: slog.New(slog.DiscardHandler), Now: time.Now, Jobs: jobs, Poll: tick}
 }
 
 func build(t *testing.T, cfg scheduler.Config) *scheduler.Scheduler {

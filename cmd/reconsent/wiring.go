@@ -130,7 +130,7 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},
 		{Kind: jobUpkeep, Do: func(ctx context.Context, _ string) error { return s.connector.Upkeep(ctx) }, Every: &halfMinute, Timeout: reconcileTimeout},
 	}
-	return scheduler.New(scheduler.Config{DB: s.store.DB(), SQLite: s.store.IsSQLite(), Log: p.log, Jobs: jobs, Poll: p.poll})
+	return scheduler.New(scheduler.Config{DB: s.store.DB(), SQLite: s.store.IsSQLite(), Log: p.log, Now: time.Now, Jobs: jobs, Poll: p.poll})
 }
 
 // sweep is a sweep as a job: announce, then send off what is due.
