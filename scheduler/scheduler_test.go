@@ -64,7 +64,7 @@ func opened(t *testing.T, sqlite bool) *database {
 	t.Cleanup(func() {
 		// Each look waits a moment. A leader that is cut off tries for some
 		// seconds to say that it goes.
-		for tries := 0; tries < 30 && goleak.Find(before) != nil; tries++ {
+		for tries := 0; tries < 90 && goleak.Find(before) != nil; tries++ {
 			continue
 		}
 		goleak.VerifyNone(t, before)
