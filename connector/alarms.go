@@ -23,11 +23,11 @@ func (c *Connector) raiseAlarms(ctx context.Context) error {
 			return err
 		}
 		if consent.ProviderOut(banks) {
-			err = c.raise(ctx, consent.AlarmProvider, f, "", "A large share of the refreshes at this provider fails: look at the application's settings there. Nothing ends and nobody is mailed meanwhile.")
+			err = c.raiseOver(ctx, consent.AlarmProvider, f, "", "A large share of the refreshes at this provider fails: look at the application's settings there. Nothing ends and nobody is mailed meanwhile.")
 		} else {
 			for _, b := range banks {
 				if b.BankOut() {
-					err = errors.Join(err, c.raise(ctx, consent.AlarmBank, f, b.ProviderID,
+					err = errors.Join(err, c.raiseOver(ctx, consent.AlarmBank, f, b.ProviderID,
 						fmt.Sprintf("Of %d consents at this bank %d cannot be asked about: the bank seems to be out. Nothing ends and nobody is mailed meanwhile.", b.Total, b.Failed)))
 				}
 			}
@@ -67,13 +67,19 @@ func (c *Connector) endQuietAlarms(ctx context.Context) error {
 	return nil
 }
 
-func (c *Connector) raise(ctx context.Context, kind consent.AlarmKind, about consent.Check, bank, detail string) error {
-	now := c.now()
-	opened, err := c.registry.OpenAlarm(ctx, consent.Alarm{
-		ApplicationID: about.ApplicationID, Kind: kind, Provider: about.Provider, ProviderID: bank, OpenedAt: now, ProbeAt: now.Add(checkPause), Detail: detail,
+// raiseOver raises an alarm about a provider, or a bank behind it.
+func (c *Connector) raiseOver(ctx context.Context, kind consent.AlarmKind, about consent.Check, bank, detail string) error {
+	return c.raise(ctx, consent.Alarm{
+		ApplicationID: about.ApplicationID, Kind: kind, Provider: about.Provider, ProviderID: bank, ProbeAt: c.now().Add(checkPause), Detail: detail,
 	})
+}
+
+// raise opens an alarm, and says so where it was not open already.
+func (c *Connector) raise(ctx context.Context, a consent.Alarm) error {
+	a.OpenedAt = c.now()
+	opened, err := c.registry.OpenAlarm(ctx, a)
 	if opened {
-		c.log.Error("alarm", "kind", string(kind), "application", about.ApplicationID, "provider", about.Provider, "bank", bank, "detail", detail)
+		c.log.Error("alarm", "kind", string(a.Kind), "application", a.ApplicationID, "provider", a.Provider, "bank", a.ProviderID, "detail", a.Detail)
 	}
 	return err
 }
@@ -127,7 +133,7 @@ func (c *Connector) Hold(ctx context.Context, app *consent.Application, about []
 	}
 	today := now.Truncate(24 * time.Hour)
 	ok, err := c.registry.Take(ctx, app.ID, "mails", today, 1, app.MailsPerDay)
-	ceiling := consent.Alarm{ApplicationID: app.ID, Kind: consent.AlarmMails, OpenedAt: now,
+	ceiling := consent.Alarm{ApplicationID: app.ID, Kind: consent.AlarmMails,
 		Detail: fmt.Sprintf("The application's ceiling of %d mails a day is reached; the rest waits for tomorrow.", app.MailsPerDay)}
 	switch {
 	case err != nil:
@@ -135,11 +141,6 @@ func (c *Connector) Hold(ctx context.Context, app *consent.Application, about []
 	case ok:
 		return time.Time{}, "", c.closeAlarm(ctx, ceiling)
 	default:
-		if opened, err := c.registry.OpenAlarm(ctx, ceiling); err != nil {
-			return time.Time{}, "", err
-		} else if opened {
-			c.log.Error("alarm", "kind", string(ceiling.Kind), "application", app.ID, "detail", ceiling.Detail)
-		}
-		return today.Add(24 * time.Hour), string(consent.AlarmMails), nil
+		return today.Add(24 * time.Hour), string(consent.AlarmMails), c.raise(ctx, ceiling)
 	}
 }

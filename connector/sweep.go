@@ -70,11 +70,11 @@ func (c *Connector) Sweep(ctx context.Context) (Swept, error) {
 // first batch was full.
 func (c *Connector) sweepBand(ctx context.Context, now, nearest time.Time, done *Swept) error {
 	filter := consent.DueFilter{Now: now, Nearest: nearest, Limit: sweepBatch}
-	more, err := c.sweepNext(ctx, &filter, done, nil)
+	var mu sync.Mutex // over done
+	more, err := c.sweepNext(ctx, &filter, done, &mu)
 	if err != nil || !more {
 		return err
 	}
-	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	for range sweepWorkers {
 		own := filter
@@ -103,19 +103,21 @@ func (c *Connector) sweepNext(ctx context.Context, filter *consent.DueFilter, do
 	if err != nil || len(judged) == 0 {
 		return false, err
 	}
-	last := &judged[len(judged)-1].Consent
-	filter.After = consent.DueCursor{At: last.NextStageAt, ApplicationID: last.ApplicationID, ID: last.ID}
-	if mu != nil {
-		mu.Lock()
-		defer mu.Unlock()
-	}
+	filter.After = cursorAt(&judged[len(judged)-1].Consent)
+	mu.Lock()
 	done.count(judged)
+	mu.Unlock()
 	for i := range judged {
 		if j := &judged[i]; j.Flag.Parked != "" && j.Consent.ParkedAt.IsZero() {
 			c.log.Error("consent parked: a sweep cannot judge it", "consent", j.Consent.ID, "application", j.Consent.ApplicationID, "reason", j.Flag.Parked)
 		}
 	}
 	return len(judged) == filter.Limit, nil
+}
+
+// cursorAt is the place of a consent in the order of what is due.
+func cursorAt(con *consent.Consent) consent.DueCursor {
+	return consent.DueCursor{At: con.NextStageAt, ApplicationID: con.ApplicationID, ID: con.ID}
 }
 
 // readableApplications returns the applications by id. One whose settings do
@@ -186,8 +188,7 @@ func (c *Connector) Due(ctx context.Context, each func(*consent.Consent, consent
 		if len(due) < filter.Limit {
 			return nil
 		}
-		last := &due[len(due)-1]
-		filter.After = consent.DueCursor{At: last.NextStageAt, ApplicationID: last.ApplicationID, ID: last.ID}
+		filter.After = cursorAt(&due[len(due)-1])
 	}
 }
 

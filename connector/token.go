@@ -105,15 +105,14 @@ func (c *Connector) refresh(ctx context.Context, app *consent.Application, con *
 	}
 	// Carried to its end though the caller hangs up: what it rotates must be kept.
 	g, err := refresher.Refresh(context.WithoutCancel(ctx), token)
-	noted := c.noteCheck(ctx, con, err)
 	if err != nil {
-		return AccessToken{}, errors.Join(fromProvider(err, con), noted, c.noteRefusal(ctx, app, con, err))
+		return AccessToken{}, errors.Join(fromProvider(err, con), c.noteCheck(ctx, con, err), c.noteRefusal(ctx, app, con, err))
 	}
 	if err := c.store(ctx, con, leaseID, g); err != nil {
 		return AccessToken{}, err
 	}
-	if noted != nil {
-		c.log.Warn("a refresh was not counted", "consent", con.ID, "error", noted)
+	if err := c.noteCheck(ctx, con, nil); err != nil {
+		c.log.Warn("a refresh was not counted", "consent", con.ID, "error", err)
 	}
 	return AccessToken{Token: g.AccessToken, ExpiresAt: g.AccessExpiresAt}, nil
 }

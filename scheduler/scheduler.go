@@ -63,7 +63,6 @@ type Scheduler struct {
 	client *river.Client[*sql.Tx]
 	db     *sql.DB
 	sqlite bool
-	jobs   []Job
 }
 
 // Migrate brings River's tables up to date.
@@ -136,7 +135,7 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
-	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite, jobs: cfg.Jobs}, nil
+	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite}, nil
 }
 
 // quiet keeps River's own chatter out of the log; what it warns of stays.
