@@ -141,7 +141,7 @@ var operations = []operation{
 	{
 		method: http.MethodPost, path: "/v1/consents/{id}/reconfirm", id: "reconfirm", summary: "Reconfirm a consent (UK, 90 days)",
 		about: "Records that the person was shown the statement and confirmed it, and has the provider extend the consent. Either that renews it at once, or the person still has to visit the bank at uri. " +
-			"To be called on the person's own act only, never by a schedule. TrueLayer's connections/extend (providers.md 1.5).",
+			"To be called on the person's own act only, never by a schedule. It is TrueLayer's connections/extend.",
 		body: ReconfirmRequest{}, status: http.StatusOK, reply: ReconfirmResult{}, handle: (*Server).reconfirm,
 		codes: append([]consent.Code{
 			consent.CodeConsentNotFound, consent.CodeConsentRevoked, consent.CodeConsentPending, consent.CodeConsentUnrenewable, consent.CodeTokenMissing,

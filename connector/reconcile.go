@@ -18,11 +18,7 @@ const (
 	checksAtATime = 8
 	checkPause    = 10 * time.Minute // after a failure that tells nothing, and between probes
 	quietAfter    = time.Hour        // an alarm that nothing has been seen of is over
-	// callsPerMinute is what our own checks may ask of a provider for one
-	// application, by all replicas together; a check takes callsPerCheck. What
-	// people and backends wait for is not counted.
-	callsPerMinute = 600
-	callsPerCheck  = 2
+	callsPerCheck = 2                // of provider.Adapter.CallsPerMinute
 )
 
 // Reconcile asks providers about the consents that it is time to ask about:
@@ -92,106 +88,123 @@ type refusal struct {
 	err error
 }
 
-// checkOne asks about one consent, if it may be asked about now.
+// checkOne asks about one consent, if it may be asked about now, and sets when
+// it is to be asked about again where the answer did not.
 func (c *Connector) checkOne(ctx context.Context, app *consent.Application, con *consent.Consent, alarms []consent.Alarm) (*refusal, error) {
 	now := c.now()
 	later := func(at time.Time) error {
 		return c.registry.PostponeCheck(ctx, con.ApplicationID, con.ID, con.Cycle, at)
 	}
+	soon := now.Add(checkPause + con.Spread(checkPause))
 	if app == nil { // its settings do not parse, for now
 		return nil, later(now.Add(checkPause))
 	}
 	if len(con.Tokens.Refresh) == 0 || con.Custody != consent.CustodyOurs || !con.LiveAt(now) {
 		return nil, later(time.Time{})
 	}
-	probing := -1
-	for i := range alarms {
-		if !alarms[i].Covers(con) {
-			continue
-		}
-		mine, err := c.registry.ProbeAlarm(ctx, alarms[i], now, now.Add(checkPause))
-		if err != nil {
-			return nil, err
-		}
-		if !mine {
-			return nil, later(laterOf(alarms[i].ProbeAt, now).Add(con.Spread(checkPause)))
-		}
-		probing = i
+	probes, wait, err := c.passAlarms(ctx, con, alarms, now)
+	if err != nil || !wait.IsZero() {
+		return nil, errors.Join(err, later(laterOf(wait, soon)))
 	}
-	ok, err := c.registry.Take(ctx, app.ID, "calls to "+con.Provider, now.Truncate(time.Minute), callsPerCheck, callsPerMinute)
+	ok, err := c.registry.Take(ctx, app.ID, "calls to "+con.Provider, now.Truncate(time.Minute), callsPerCheck, c.catalog[con.Provider].CallsPerMinute)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, later(soon))
 	}
 	if !ok {
 		return nil, later(now.Truncate(time.Minute).Add(time.Minute))
 	}
-	err = c.ask(ctx, app, con)
-	switch {
-	case err == nil && probing >= 0:
-		return nil, c.closeAlarm(ctx, alarms[probing])
-	case err == nil:
-		return nil, nil
+	asked, said, err := c.ask(ctx, app, con)
+	switch kind := provider.KindOf(said); {
+	case err != nil || !asked:
+		return nil, errors.Join(err, later(soon))
+	case said == nil:
+		for _, a := range probes {
+			err = errors.Join(err, c.closeAlarm(ctx, a))
+		}
+		return nil, err
+	case kind == provider.ReauthRequired || kind == provider.Revoked:
+		return &refusal{app, *con, said}, nil
+	case kind == provider.Unsupported:
+		return nil, later(time.Time{}) // there is no asking at this provider
+	case kind == provider.Misconfigured:
+		c.log.Warn("a provider refuses the application's settings", "application", app.Slug, "provider", con.Provider, "error", said)
 	}
-	switch provider.KindOf(err) {
-	case provider.ReauthRequired, provider.Revoked:
-		return &refusal{app, *con, err}, nil
-	case provider.Misconfigured:
-		c.log.Warn("a provider refuses the application's settings", "application", app.Slug, "provider", con.Provider, "error", err)
+	return nil, later(laterOf(provider.AsError(said).RetryAt, soon))
+}
+
+// passAlarms says until when the consent is not to be asked about, because of an
+// alarm, or which alarms are over if the provider answers.
+func (c *Connector) passAlarms(ctx context.Context, con *consent.Consent, alarms []consent.Alarm, now time.Time) (probes []consent.Alarm, wait time.Time, err error) {
+	for i := range alarms {
+		if alarms[i].Covers(con) {
+			probes = append(probes, alarms[i])
+			wait = laterOf(wait, alarms[i].ProbeAt)
+		}
 	}
-	return nil, later(laterOf(provider.AsError(err).RetryAt, now.Add(checkPause+con.Spread(checkPause))))
+	if wait.After(now) {
+		return nil, wait, nil
+	}
+	for _, a := range probes {
+		mine, err := c.registry.ProbeAlarm(ctx, a, now, now.Add(checkPause))
+		if err != nil || !mine {
+			return nil, now.Add(checkPause), err
+		}
+	}
+	return probes, time.Time{}, nil
 }
 
 // ask refreshes, under the consent's lease, and reads what the provider says of
-// the consent. What it learns is written; only a provider's error is returned,
-// or ErrBusy's like as a temporary one.
-func (c *Connector) ask(ctx context.Context, app *consent.Application, con *consent.Consent) error {
+// the consent. said is the provider's fault, or nil where it answered well;
+// asked is false where somebody else has the consent in hand, or has revoked it.
+func (c *Connector) ask(ctx context.Context, app *consent.Application, con *consent.Consent) (asked bool, said, err error) {
 	leaseID := c.newID()
 	now := c.now()
 	leased, err := c.registry.Lease(ctx, app.ID, con.ID, leaseID, now, now.Add(claimLease))
+	if errors.Is(err, consent.ErrBusy) || errors.Is(err, consent.ErrNotFound) {
+		return false, nil, nil
+	}
 	if err != nil {
-		return &provider.Error{Kind: provider.Temporary, Op: "lease", Err: err}
+		return false, nil, err
 	}
 	defer c.endLease(ctx, app, con.ID, leaseID)
 	*con = leased
-	if err := checkUsable(con); err != nil {
-		return nil // revoked meanwhile: nothing to ask about
+	if checkUsable(con) != nil {
+		return false, nil, nil
 	}
-	p, err := c.open(ctx, app, con.Provider)
+	p, g, said, err := c.spend(ctx, app, con, leaseID)
 	if err != nil {
-		return &provider.Error{Kind: provider.Misconfigured, Op: "open", Err: err}
+		return false, nil, err
 	}
-	refresher, refreshes := p.(provider.Refresher)
-	inspector, inspects := p.(provider.Inspector)
-	if !refreshes {
-		return nil
-	}
-	token, err := c.unseal(con.Tokens.Refresh, con.ID)
-	if err != nil {
-		return &provider.Error{Kind: provider.Misconfigured, Op: "unseal", Err: err}
-	}
-	g, err := refresher.Refresh(context.WithoutCancel(ctx), token)
-	if err == nil {
-		if err := c.store(ctx, con, leaseID, g); err != nil {
-			return &provider.Error{Kind: provider.Temporary, Op: "store", Err: err}
-		}
+	if said == nil {
 		con.RefusedAt = time.Time{} // as stored
-		if inspects {
-			var said provider.Inspection
-			if said, err = inspector.Inspect(ctx, g.AccessToken); err == nil {
-				err = c.foresee(ctx, app, con, said)
-			}
-		}
+		said, err = c.inspect(ctx, app, con, p, g)
 	}
-	return errors.Join(err, c.noteCheck(ctx, con, err))
+	return true, said, errors.Join(err, c.noteCheck(ctx, con, said))
+}
+
+// inspect reads what the provider says of the consent, where it can.
+func (c *Connector) inspect(ctx context.Context, app *consent.Application, con *consent.Consent, p provider.Provider, g provider.Grant) (said, err error) {
+	inspector, ok := p.(provider.Inspector)
+	if !ok {
+		return nil, nil
+	}
+	found, said := inspector.Inspect(ctx, g.AccessToken)
+	if provider.KindOf(said) == provider.Unsupported {
+		return nil, nil // it cannot tell; that the token works has been shown
+	}
+	if said != nil {
+		return said, nil
+	}
+	if found.CredentialsID != con.CredentialsID {
+		return &provider.Error{Kind: provider.Temporary, Op: "inspect", Code: reasonLogin}, nil
+	}
+	return nil, c.foresee(ctx, app, con, found)
 }
 
 // foresee writes another expiry than the one we know of, where the provider
 // gives one for the same bank login (law 2). What falls due by it is announced;
 // what has been announced is not announced again.
 func (c *Connector) foresee(ctx context.Context, app *consent.Application, con *consent.Consent, said provider.Inspection) error {
-	if said.CredentialsID != con.CredentialsID {
-		return &provider.Error{Kind: provider.Temporary, Op: "inspect", Code: reasonLogin}
-	}
 	if said.ExpiresAt.IsZero() || said.ExpiresAt.Equal(con.ExpiresAt) {
 		return nil
 	}
@@ -199,10 +212,10 @@ func (c *Connector) foresee(ctx context.Context, app *consent.Application, con *
 	con.Reschedule(app.Cadence, app.Policy(con.Provider), time.Time{})
 	con.Recheck(c.catalog[con.Provider].IdleLimit, c.now())
 	err := c.registry.SetOutlook(context.WithoutCancel(ctx), outlookOf(con))
-	if err != nil && !errors.Is(err, consent.ErrOvertaken) {
-		return &provider.Error{Kind: provider.Temporary, Op: "store", Err: err}
+	if errors.Is(err, consent.ErrOvertaken) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 func outlookOf(con *consent.Consent, events ...consent.Event) consent.Outlook {
@@ -216,8 +229,12 @@ func outlookOf(con *consent.Consent, events ...consent.Event) consent.Outlook {
 
 // noteCheck records what came of asking about a consent. That one which has
 // lapsed is refused says nothing about the others; nor does a second refusal,
-// since those refused before are asked about again together.
+// since those refused before are asked about again together; nor what the
+// provider cannot do at all.
 func (c *Connector) noteCheck(ctx context.Context, con *consent.Consent, err error) error {
+	if provider.KindOf(err) == provider.Unsupported {
+		return nil
+	}
 	if err != nil && (!con.LiveAt(c.now()) || (isOver(err) && !con.RefusedAt.IsZero())) {
 		return nil
 	}

@@ -123,12 +123,12 @@ func cursorAt(con *consent.Consent) consent.DueCursor {
 // readableApplications returns the applications by id. One whose settings do
 // not parse must not stop the others; a database that is away stops all.
 func (c *Connector) readableApplications(ctx context.Context) (map[string]*consent.Application, error) {
-	list, err := c.registry.ListApplications(ctx)
-	if list == nil && err != nil {
+	list, unreadable, err := c.registry.ListApplications(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err != nil {
-		c.log.Error("applications cannot be read; their consents are parked", "error", err)
+	for _, u := range unreadable {
+		c.log.Error("application cannot be read; its consents are parked", "application", u.Slug, "error", u.Fault)
 	}
 	apps := make(map[string]*consent.Application, len(list))
 	for i := range list {

@@ -463,10 +463,10 @@ type unlisted struct {
 
 var errAway = errors.New("the database is away")
 
-func (r *unlisted) ListApplications(ctx context.Context) ([]consent.Application, error) {
+func (r *unlisted) ListApplications(ctx context.Context) ([]consent.Application, []consent.UnreadableApplication, error) {
 	if r.times > 0 {
 		r.times--
-		return nil, errAway
+		return nil, nil, errAway
 	}
 	return r.Registry.ListApplications(ctx)
 }

@@ -87,34 +87,44 @@ func (c *Connector) cached(con *consent.Consent) (AccessToken, error) {
 // refresh asks the provider, under the caller's lease. The stored expiry is
 // only a forecast, so a consent past it is asked for like any other.
 func (c *Connector) refresh(ctx context.Context, app *consent.Application, con *consent.Consent, leaseID string) (AccessToken, error) {
-	p, err := c.open(ctx, app, con.Provider)
+	_, g, said, err := c.spend(ctx, app, con, leaseID)
 	if err != nil {
 		return AccessToken{}, err
 	}
-	refresher, ok := p.(provider.Refresher)
-	if !ok {
-		return AccessToken{}, &consent.Error{Code: consent.CodeProviderUnsupported, ConsentID: con.ID, Detail: "This provider has no refresh."}
+	noted := c.noteCheck(ctx, con, said)
+	if said != nil {
+		return AccessToken{}, errors.Join(fromProvider(said, con), noted, c.noteRefusal(ctx, app, con, said))
+	}
+	if noted != nil { // it is stored, and good
+		c.log.Warn("a refresh was not counted", "consent", con.ID, "error", noted)
+	}
+	return AccessToken{Token: g.AccessToken, ExpiresAt: g.AccessExpiresAt}, nil
+}
+
+// spend refreshes with the consent's token, under the caller's lease, and makes
+// what it brings durable before anybody gets to see it. said is the provider's
+// fault; err is ours, or the caller's.
+func (c *Connector) spend(ctx context.Context, app *consent.Application, con *consent.Consent, leaseID string) (p provider.Provider, g provider.Grant, said, err error) {
+	if p, err = c.open(ctx, app, con.Provider); err != nil {
+		return nil, g, nil, err
 	}
 	token, err := c.unseal(con.Tokens.Refresh, con.ID)
 	if err != nil {
-		return AccessToken{}, err
+		return nil, g, nil, err
 	}
 	if token == "" {
-		return AccessToken{}, &consent.Error{Code: consent.CodeTokenMissing, ConsentID: con.ID,
+		return nil, g, nil, &consent.Error{Code: consent.CodeTokenMissing, ConsentID: con.ID,
 			Detail: "No refresh token is held for this consent; hand one in with PUT, or have the person authorise it again."}
 	}
+	refresher, ok := p.(provider.Refresher)
+	if !ok {
+		return p, g, &provider.Error{Kind: provider.Unsupported, Op: "refresh"}, nil
+	}
 	// Carried to its end though the caller hangs up: what it rotates must be kept.
-	g, err := refresher.Refresh(context.WithoutCancel(ctx), token)
-	if err != nil {
-		return AccessToken{}, errors.Join(fromProvider(err, con), c.noteCheck(ctx, con, err), c.noteRefusal(ctx, app, con, err))
+	if g, said = refresher.Refresh(context.WithoutCancel(ctx), token); said != nil {
+		return p, g, said, nil
 	}
-	if err := c.store(ctx, con, leaseID, g); err != nil {
-		return AccessToken{}, err
-	}
-	if err := c.noteCheck(ctx, con, nil); err != nil {
-		c.log.Warn("a refresh was not counted", "consent", con.ID, "error", err)
-	}
-	return AccessToken{Token: g.AccessToken, ExpiresAt: g.AccessExpiresAt}, nil
+	return p, g, nil, c.store(ctx, con, leaseID, g)
 }
 
 // noteRefusal ends a consent early where the provider's refusal is definite: its

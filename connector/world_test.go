@@ -74,7 +74,9 @@ type setup struct {
 func confirming(s *setup) { s.confirm = true }
 
 func withProvider(open provider.Opener) option {
-	return func(s *setup) { s.catalog["truelayer"] = provider.Adapter{Open: open, IdleLimit: truelayer.IdleLimit} }
+	return func(s *setup) {
+		s.catalog["truelayer"] = provider.Adapter{Open: open, IdleLimit: truelayer.IdleLimit, CallsPerMinute: truelayer.Adapter.CallsPerMinute}
+	}
 }
 
 func newWorld(t *testing.T, opts ...option) *world {

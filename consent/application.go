@@ -24,6 +24,14 @@ type Application struct {
 	ProviderNames []string // configured providers, sorted
 }
 
+// UnreadableApplication is one whose stored settings do not parse: its consents
+// are parked until somebody mends them.
+type UnreadableApplication struct {
+	ID    string
+	Slug  string
+	Fault error
+}
+
 // DefaultLinkValidity is how long an emailed reconnect link works.
 const DefaultLinkValidity = 30 * day
 

@@ -33,9 +33,9 @@ type Applications interface {
 	UpdateApplication(ctx context.Context, a Application) error
 	Application(ctx context.Context, id string) (Application, error)
 	ApplicationBySlug(ctx context.Context, slug string) (Application, error)
-	// ListApplications returns the applications that can be read; its error
-	// names those that cannot.
-	ListApplications(ctx context.Context) ([]Application, error)
+	// ListApplications tells apart those whose settings can be read from those
+	// whose cannot: one must not hide the others.
+	ListApplications(ctx context.Context) (readable []Application, unreadable []UnreadableApplication, err error)
 
 	PutProviderSettings(ctx context.Context, s ProviderSettings) error
 	ProviderSettings(ctx context.Context, applicationID, provider string) (ProviderSettings, error)

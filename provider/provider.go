@@ -198,6 +198,9 @@ type Adapter struct {
 	// IdleLimit is after which time the provider forgets a refresh token that
 	// nobody has used; 0 where it never does.
 	IdleLimit time.Duration
+	// CallsPerMinute is what checks of ours may ask for one application, by all
+	// replicas together. What people and backends wait for is not counted.
+	CallsPerMinute int
 }
 
 // Catalog names the providers that this build knows.

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -133,22 +132,20 @@ func (s *Store) ApplicationByKey(ctx context.Context, slug string, hash []byte) 
 }
 
 // ListApplications implements consent.Applications.
-func (s *Store) ListApplications(ctx context.Context) ([]consent.Application, error) {
+func (s *Store) ListApplications(ctx context.Context) (readable []consent.Application, unreadable []consent.UnreadableApplication, err error) {
 	var rows []applicationRow
 	if err := s.query().list(ctx, allApplications, &rows, args{}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]consent.Application, 0, len(rows))
-	var faults []error
 	for i := range rows {
 		app, err := rows[i].application()
 		if err != nil {
-			faults = append(faults, err)
+			unreadable = append(unreadable, consent.UnreadableApplication{ID: rows[i].ID, Slug: rows[i].Slug, Fault: err})
 			continue
 		}
-		out = append(out, app)
+		readable = append(readable, app)
 	}
-	return out, errors.Join(faults...)
+	return readable, unreadable, nil
 }
 
 type settingsRow struct {

@@ -15,6 +15,9 @@ import (
 	"github.com/reconsent/reconsent/provider"
 )
 
+// cadenceHelp is the grammar of consent.ParseCadence.
+const cadenceHelp = "stages to announce, of before_<n>d, lapse, after_<n>d, window_<n>d and window_end, with h for hours"
+
 func appCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{Use: "app", Short: "Create, change and list applications, their providers and API keys"}
 	cmd.AddCommand(appCreateCommand(std), appSetCommand(std), appListCommand(std), appProviderCommand(std), appKeysCommand(std))
@@ -45,7 +48,7 @@ func appCreateCommand(std stdio) *cobra.Command {
 	f.StringVar(&o.name, "name", "", "name that people see (default: the short name)")
 	f.StringArrayVar(&o.redirectURIs, "redirect-uri", nil, "allowed redirect_uri, byte for byte; may be repeated")
 	f.StringArrayVar(&o.returnTos, "return-to", nil, "allowed return_to; may be repeated")
-	f.StringSliceVar(&o.cadence, "cadence", nil, "stages, for instance before_30d,before_7d,lapse (default: the usual ones)")
+	f.StringSliceVar(&o.cadence, "cadence", nil, cadenceHelp+" (default: "+strings.Join(consent.DefaultCadence().Names(), ",")+")")
 	f.BoolVar(&o.noConfirm, "no-confirm-links", false, "let hosted first links count without a confirmation by the application; a link sent to somebody else then brings their accounts")
 	f.StringVar(&o.provider.name, "provider", "", "provider to configure, for instance truelayer; 'app provider' does it later")
 	f.DurationVar(&o.validity, "validity", 90*24*time.Hour, "how long a consent lives where the provider does not say")
@@ -133,7 +136,7 @@ func appListCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List applications",
 		RunE: onSystem(std, func(cmd *cobra.Command, _ []string, sys *system) error {
-			apps, err := sys.store.ListApplications(cmd.Context())
+			apps, unreadable, err := sys.store.ListApplications(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -142,7 +145,11 @@ func appListCommand(std stdio) *cobra.Command {
 			for _, a := range apps {
 				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", a.Slug, a.ID, a.Name, strings.Join(a.ProviderNames, ","), a.CreatedAt.Format(time.RFC3339))
 			}
-			return w.Flush()
+			err = w.Flush()
+			for _, u := range unreadable {
+				err = errors.Join(err, fmt.Errorf("application %s: %w", u.Slug, u.Fault))
+			}
+			return err
 		}),
 	}
 	addSettings(cmd, "database-url", "keys")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/reconsent/reconsent/consent"
 )
@@ -22,6 +23,9 @@ func appSetCommand(std stdio) *cobra.Command {
 			app, err := sys.applicationNamed(cmd.Context(), args[0])
 			if err != nil {
 				return err
+			}
+			if !changesAny(cmd) {
+				return usagef("name at least one setting to change; see 'reconsent app set --help'")
 			}
 			given := cmd.Flags().Changed
 			if given("name") {
@@ -51,7 +55,7 @@ func appSetCommand(std stdio) *cobra.Command {
 				return err
 			}
 			if gap, a, b := app.Cadence.ShortestGap(); gap > 0 {
-				_, err = fmt.Fprintf(std.out, "%s and %s are %s apart: sweep at least that often\n", a, b, gap)
+				_, err = fmt.Fprintf(std.out, "%s and %s are %s apart: 'serve' refuses a sweep-schedule that comes less often\n", a, b, inDays(gap))
 			}
 			return err
 		}),
@@ -59,12 +63,20 @@ func appSetCommand(std stdio) *cobra.Command {
 	addSettings(cmd, "database-url", "keys", "base-url")
 	f := cmd.Flags()
 	f.StringVar(&name, "name", "", "name that people see")
-	f.StringSliceVar(&cadence, "cadence", nil, "stages, for instance before_30d,before_7d,lapse")
-	f.StringArrayVar(&renewBy, "renew-by", nil, "PROVIDER=extend, where people reconfirm with you (UK), or PROVIDER=reauth; may be repeated")
+	f.StringSliceVar(&cadence, "cadence", nil, cadenceHelp)
+	f.StringArrayVar(&renewBy, "renew-by", nil, "what the reconnect page asks of people: PROVIDER=extend, to reconfirm in place (UK), or PROVIDER=reauth, to visit their bank; may be repeated")
 	f.BoolVar(&paused, "paused", false, "write to nobody for now; =false goes on, with what then still holds")
 	f.BoolVar(&noMail, "no-mail", false, "never write to users: the application tells them itself; =false ends it")
-	f.IntVar(&mailsPerDay, "mails-per-day", 0, "ceiling by days of UTC; 0 for none")
+	f.IntVar(&mailsPerDay, "mails-per-day", 0, "at most so many mails a UTC day, the rest waits for the next; 0 for no limit")
 	return cmd
+}
+
+// changesAny reports whether a flag is given besides those that say where the
+// registry is.
+func changesAny(cmd *cobra.Command) bool {
+	changes := false
+	cmd.Flags().Visit(func(f *pflag.Flag) { changes = changes || (f.Name != "config" && !isSetting(f.Name)) })
+	return changes
 }
 
 // renewalPolicies changes how consents of the named providers are renewed.

@@ -69,6 +69,10 @@ func addSettings(cmd *cobra.Command, names ...string) {
 	}
 }
 
+func isSetting(name string) bool {
+	return slices.ContainsFunc(settings, func(s setting) bool { return s.name == name })
+}
+
 // loadConfig reads the settings that the command has, and reports every fault
 // at once.
 func loadConfig(cmd *cobra.Command) (config, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ func doctorCommand(std stdio) *cobra.Command {
 			d := doctor{std: std}
 			d.examine(cmd.Context(), c)
 			if d.failed > 0 {
-				return fmt.Errorf("%d things do not work; they are named above", d.failed)
+				return fmt.Errorf("found what does not work: %d, marked FAIL above", d.failed)
 			}
 			return nil
 		},
@@ -67,13 +68,16 @@ func (d *doctor) examine(ctx context.Context, c config) {
 		return
 	}
 	defer func() { _ = sys.store.Close() }()
-	apps, err := sys.store.ListApplications(ctx)
+	apps, unreadable, err := sys.store.ListApplications(ctx)
 	if err != nil {
 		d.fail("applications: %v", err)
 		return
 	}
-	if len(apps) == 0 {
+	if len(apps)+len(unreadable) == 0 {
 		d.warn("no application yet; make one with 'reconsent app create'")
+	}
+	for _, u := range unreadable {
+		d.fail("application %s: %v; its consents are parked until that is mended", u.Slug, u.Fault)
 	}
 	for i := range apps {
 		d.application(ctx, sys, &apps[i])
@@ -85,25 +89,35 @@ func (d *doctor) examine(ctx context.Context, c config) {
 func (d *doctor) work(ctx context.Context, sys *system, c config) {
 	if sweep, err := scheduler.ParseSchedule(c.sweepSchedule); err != nil {
 		d.fail("sweep-schedule: %v", err)
-	} else if err := sys.keepsCadences(ctx, sweep); err != nil {
+	} else if err := sys.checkCadences(ctx, sweep); err != nil {
 		d.fail("%v", err)
 	}
 	if c.smtpURL == "" {
-		d.warn("smtp-url: none; what is announced reaches applications, but no mail reaches people")
+		d.warn("smtp-url: none; no mail reaches people: applications find what is announced in a consent's history only")
 	}
-	count, _, err := sys.connector.Parked(ctx, 1)
-	switch {
-	case err != nil:
+	slugs, err := sys.shortNames(ctx)
+	if err != nil {
+		d.fail("applications: %v", err)
+		return
+	}
+	count, first, err := sys.connector.Parked(ctx, parkedShown)
+	if err != nil {
 		d.fail("parked consents: %v", err)
-	case count > 0:
-		d.warn("%d consents are parked: their data cannot be judged; 'reconsent sweep' names them", count)
+	}
+	if count > 0 {
+		d.warn("parked consents: %d; their data cannot be judged, so nothing is announced about them:", count)
+	}
+	for i := range first {
+		c := &first[i]
+		d.warn("  %s of %s, %s since %s", c.ID, slugs[c.ApplicationID], c.ParkedReason, c.ParkedAt.Format(time.RFC3339))
 	}
 	alarms, err := sys.connector.Alarms(ctx, nil, false)
 	if err != nil {
 		d.fail("alarms: %v", err)
 	}
 	for _, a := range alarms {
-		d.warn("alarm %s since %s, application %s %s %s: %s", a.Kind, a.OpenedAt.Format(time.RFC3339), a.ApplicationID, a.Provider, a.ProviderID, a.Detail)
+		about := strings.Join(slices.DeleteFunc([]string{slugs[a.ApplicationID], a.Provider, a.ProviderID}, func(s string) bool { return s == "" }), ", ")
+		d.warn("alarm %s (%s) since %s: %s", a.Kind, about, a.OpenedAt.Format(time.RFC3339), a.Detail)
 	}
 }
 

@@ -23,7 +23,7 @@ func newRoot(std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "reconsent",
 		Short:         "Keeps bank connections alive",
-		Long:          "reconsent keeps a registry of bank consents, renews them before they lapse, and proves that the same bank login came back.",
+		Long:          "reconsent keeps a registry of bank consents, tells people before one lapses, leads them to their bank by one press, and proves that the same bank login came back.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -46,7 +46,7 @@ func serve(ctx context.Context, c config, std stdio) error {
 		return err
 	}
 	defer func() { _ = sys.store.Close() }()
-	if err := sys.keepsCadences(ctx, sweep); err != nil {
+	if err := sys.checkCadences(ctx, sweep); err != nil {
 		return err
 	}
 	l, err := listen(ctx, c.addr)

@@ -76,11 +76,15 @@ func (s *system) printParked(ctx context.Context, std stdio) error {
 	if count == 0 {
 		return nil
 	}
+	slugs, err := s.shortNames(ctx)
+	if err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "  CONSENT\tAPPLICATION\tREASON\tSINCE")
 	for i := range first {
 		c := &first[i]
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", c.ID, c.ApplicationID, c.ParkedReason, c.ParkedAt.Format(time.RFC3339))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", c.ID, slugs[c.ApplicationID], c.ParkedReason, c.ParkedAt.Format(time.RFC3339))
 	}
 	if count > len(first) {
 		_, _ = fmt.Fprintf(w, "  and %d more\n", count-len(first))
@@ -90,10 +94,14 @@ func (s *system) printParked(ctx context.Context, std stdio) error {
 
 // printDue lists what a sweep would do now.
 func (s *system) printDue(ctx context.Context, std stdio) error {
+	slugs, err := s.shortNames(ctx)
+	if err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "CONSENT\tAPPLICATION\tUSER\tWOULD ANNOUNCE\tDUE SINCE\tSKIPPING")
 	total := 0
-	err := s.connector.Due(ctx, func(c *consent.Consent, f consent.Flag) error {
+	err = s.connector.Due(ctx, func(c *consent.Consent, f consent.Flag) error {
 		total++
 		what := f.Announce.Name
 		switch {
@@ -106,7 +114,7 @@ func (s *system) printDue(ctx context.Context, std stdio) error {
 		for i := range f.Skipped {
 			skipped[i] = f.Skipped[i].Name
 		}
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, c.ApplicationID, c.UserID, what, c.NextStageAt.Format(time.RFC3339), strings.Join(skipped, ","))
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, slugs[c.ApplicationID], c.UserID, what, c.NextStageAt.Format(time.RFC3339), strings.Join(skipped, ","))
 		return err
 	})
 	if err != nil {
@@ -131,20 +139,35 @@ func (s *system) allThatIsDue(ctx context.Context) error {
 	return s.scheduler.Idle(ctx)
 }
 
-// keepsCadences refuses a schedule that comes too rarely: a stage that is
+// checkCadences refuses a schedule that comes too rarely: a stage that is
 // overtaken before the next sweep would never be announced.
-func (s *system) keepsCadences(ctx context.Context, sweep scheduler.Schedule) error {
-	apps, err := s.store.ListApplications(ctx)
+func (s *system) checkCadences(ctx context.Context, sweep scheduler.Schedule) error {
+	apps, _, err := s.store.ListApplications(ctx)
 	if err != nil {
-		s.log.Error("an application cannot be read; its consents will be parked", "error", err)
+		return err
 	}
 	pause := sweep.LongestPause(s.now())
 	for i := range apps {
 		gap, a, b := apps[i].Cadence.ShortestGap()
 		if gap > 0 && pause > gap {
 			return usagef("sweep-schedule %q pauses for up to %s, but application %s wants %s and %s announced, which are %s apart; sweep more often, or change its cadence",
-				sweep, pause, apps[i].Slug, a, b, gap)
+				sweep, inDays(pause), apps[i].Slug, a, b, inDays(gap))
 		}
 	}
 	return nil
+}
+
+// inDays writes a duration as cadences do.
+func inDays(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "1 day"
+	case d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	default:
+		return d.String()
+	}
 }

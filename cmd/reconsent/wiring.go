@@ -161,6 +161,19 @@ func (s *system) applicationNamed(ctx context.Context, slug string) (consent.App
 	return app, err
 }
 
+// shortNames names applications by id, as people know them.
+func (s *system) shortNames(ctx context.Context) (map[string]string, error) {
+	apps, unreadable, err := s.store.ListApplications(ctx)
+	names := make(map[string]string, len(apps)+len(unreadable))
+	for i := range apps {
+		names[apps[i].ID] = apps[i].Slug
+	}
+	for _, u := range unreadable {
+		names[u.ID] = u.Slug
+	}
+	return names, err
+}
+
 // drainTime is how long requests under way are waited for at the end.
 const drainTime = 20 * time.Second
 

@@ -13,7 +13,8 @@ UPDATE consents SET announced = COALESCE((
     WHERE e.application_id = consents.application_id AND e.consent_id = consents.id AND e.cycle = consents.cycle AND e.stage <> ''
 ), '');
 
--- Consents that we refresh are looked at within a day, one after the other.
+-- Consents that we refresh are looked at halfway to the shortest idle limit of
+-- a provider; those that nobody used for longer, at once.
 UPDATE consents SET next_check_at = COALESCE(refreshed_at, consented_at) + 15 * 86400000000
 WHERE custody = 'ours' AND refresh_token IS NOT NULL AND revoked_at IS NULL AND NOT pending;
 

@@ -132,5 +132,9 @@ func stateNotUTF8(op string) error {
 // uses (providers.md 1.6).
 const IdleLimit = 30 * 24 * time.Hour
 
+// callsPerMinute is careful: TrueLayer publishes no limit for its token and data
+// calls, and answers 429 where one is passed.
+const callsPerMinute = 600
+
 // Adapter is TrueLayer in a catalog.
-var Adapter = provider.Adapter{Open: Open, IdleLimit: IdleLimit}
+var Adapter = provider.Adapter{Open: Open, IdleLimit: IdleLimit, CallsPerMinute: callsPerMinute}

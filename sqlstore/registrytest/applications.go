@@ -62,8 +62,9 @@ var applicationTests = []test{
 	}},
 	{"Application/list", func(w *world) {
 		other := w.application()
-		all, err := w.r.ListApplications(w.Context())
+		all, unreadable, err := w.r.ListApplications(w.Context())
 		require.NoError(w, err)
+		assert.Empty(w, unreadable)
 		ids := map[string]bool{}
 		for _, a := range all {
 			ids[a.ID] = true
