@@ -87,7 +87,8 @@ func (c *Connector) CreateApplication(ctx context.Context, app consent.Applicati
 
 // UpdateApplication changes a tenant's settings. Where its cadence changed, the
 // stages to come are put on the calendar anew; those that have had their event
-// have no other, and those that already lie behind are not caught up with.
+// have no other, and those that the new cadence has in the past are not caught
+// up with. What was due when it changed is still announced.
 func (c *Connector) UpdateApplication(ctx context.Context, app consent.Application) error {
 	if err := c.checkApplication(&app); err != nil {
 		return err
@@ -99,7 +100,11 @@ func (c *Connector) UpdateApplication(ctx context.Context, app consent.Applicati
 	if err != nil {
 		return err
 	}
-	if err := c.registry.UpdateApplication(ctx, app); err != nil || slices.Equal(before.Cadence.Names(), app.Cadence.Names()) {
+	app.RearmAt = before.RearmAt
+	if !slices.Equal(before.Cadence.Names(), app.Cadence.Names()) {
+		app.RearmAt = c.now()
+	}
+	if err := c.registry.UpdateApplication(ctx, app); err != nil {
 		return err
 	}
 	return c.rearm(ctx, &app)
@@ -108,22 +113,48 @@ func (c *Connector) UpdateApplication(ctx context.Context, app consent.Applicati
 // rearmBatch is how many consents are put on the calendar in one step.
 const rearmBatch = 1000
 
+// rearm puts the stages to come on the calendar by the application's cadence,
+// where that was changed. It can be done again from the start: Upkeep does,
+// where it was cut short.
 func (c *Connector) rearm(ctx context.Context, app *consent.Application) error {
+	if app.RearmAt.IsZero() {
+		return nil
+	}
 	f := consent.ListFilter{Limit: rearmBatch}
 	for {
 		f.Now = c.now()
 		page, err := c.registry.ListConsents(ctx, app.ID, f)
-		if err != nil || len(page) == 0 {
+		if err != nil {
 			return err
 		}
-		last := page[len(page)-1]
-		page = slices.DeleteFunc(page, func(con consent.Consent) bool { return !con.RevokedAt.IsZero() || con.Pending })
-		for i := range page {
-			page[i].Reschedule(app.Cadence, app.Policy(page[i].Provider), f.Now)
+		if len(page) == 0 {
+			return c.registry.EndRearm(ctx, app.ID, app.RearmAt)
 		}
-		if err := c.registry.Rearm(ctx, app.ID, page); err != nil {
+		last := page[len(page)-1]
+		if err := c.rearmPage(ctx, app, page, f); err != nil {
 			return err
 		}
 		f.AfterCreated, f.AfterID = last.CreatedAt, last.ID
 	}
+}
+
+// rearmTries is how often a page is read again, where one of its consents was
+// renewed or ended between reading and writing it.
+const rearmTries = 5
+
+func (c *Connector) rearmPage(ctx context.Context, app *consent.Application, page []consent.Consent, f consent.ListFilter) error {
+	for range rearmTries {
+		page = slices.DeleteFunc(page, func(con consent.Consent) bool { return !con.RevokedAt.IsZero() || con.Pending })
+		for i := range page {
+			page[i].Reschedule(app.Cadence, app.Policy(page[i].Provider), f.Now)
+		}
+		n, err := c.registry.Rearm(ctx, app.ID, page, f.Now)
+		if err != nil || n == len(page) {
+			return err
+		}
+		if page, err = c.registry.ListConsents(ctx, app.ID, f); err != nil {
+			return err
+		}
+	}
+	return nil // the rest was put on the calendar by whoever changed it
 }

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -100,10 +101,15 @@ func (c *Connector) sweepNext(ctx context.Context, filter *consent.DueFilter, do
 	judged, err := c.registry.Flag(ctx, *filter, func(con *consent.Consent) consent.Judgement {
 		return c.judge(apps[con.ApplicationID], con, filter.Now)
 	})
+	if errors.Is(err, consent.ErrExists) || errors.Is(err, consent.ErrRejected) {
+		return true, c.narrow(ctx, filter, err)
+	}
 	if err != nil || len(judged) == 0 {
 		return false, err
 	}
+	more = len(judged) == filter.Limit
 	filter.After = cursorAt(&judged[len(judged)-1].Consent)
+	filter.Limit = min(2*filter.Limit, sweepBatch) // where it was narrowed
 	mu.Lock()
 	done.count(judged)
 	mu.Unlock()
@@ -112,7 +118,24 @@ func (c *Connector) sweepNext(ctx context.Context, filter *consent.DueFilter, do
 			c.log.Error("consent parked: a sweep cannot judge it", "consent", j.Consent.ID, "application", j.Consent.ApplicationID, "reason", j.Flag.Parked)
 		}
 	}
-	return len(judged) == filter.Limit, nil
+	return more, nil
+}
+
+// narrow halves a batch that the database refuses, down to the one consent that
+// is at fault: that one is parked, so that it keeps nobody else back.
+func (c *Connector) narrow(ctx context.Context, filter *consent.DueFilter, cause error) error {
+	if filter.Limit > 1 {
+		filter.Limit /= 2
+		return nil
+	}
+	con, err := c.registry.ParkNext(ctx, *filter, consent.Park(consent.ParkedUnwritable, filter.Now))
+	if errors.Is(err, consent.ErrNotFound) {
+		return nil // somebody else has it in hand
+	}
+	if err == nil {
+		c.log.Error("consent parked: what is due cannot be written", "consent", con.ID, "application", con.ApplicationID, "error", cause)
+	}
+	return err
 }
 
 // cursorAt is the place of a consent in the order of what is due.
@@ -144,11 +167,15 @@ func (c *Connector) judge(app *consent.Application, con *consent.Consent, now ti
 	}
 	j := consent.Judgement{Flag: con.Flag(app.Cadence, now)}
 	announce := j.Flag.Announce
-	if announce.Name == "" {
-		return j
+	overtakenBy := announce.Name
+	if overtakenBy == "" && len(con.Announced) > 0 {
+		overtakenBy = con.Announced[len(con.Announced)-1]
 	}
 	for _, s := range j.Flag.Skipped {
-		j.Events = append(j.Events, c.stageEvent(s, con, now, map[string]any{"skipped": true, "overtaken_by": announce.Name}))
+		j.Events = append(j.Events, c.stageEvent(s, con, now, map[string]any{"skipped": true, "overtaken_by": overtakenBy}))
+	}
+	if announce.Name == "" {
+		return j
 	}
 	j.Events = append(j.Events, c.stageEvent(announce, con, now, map[string]any{}))
 	if !app.NoMail {

@@ -18,10 +18,19 @@ const (
 
 // Upkeep takes up what was left half done: attempts stuck between the bank's
 // answer and their outcome, first links that nobody confirmed, grants that are
-// to be given back. It is safe on many replicas at once, and reports the first
+// to be given back, changes of a cadence. It is safe on many replicas at once, and reports the first
 // fault only after it has tried everything.
 func (c *Connector) Upkeep(ctx context.Context) error {
-	return errors.Join(c.recoverStale(ctx), c.endUnconfirmed(ctx), c.returnGrants(ctx))
+	return errors.Join(c.recoverStale(ctx), c.endUnconfirmed(ctx), c.returnGrants(ctx), c.endRearms(ctx))
+}
+
+func (c *Connector) endRearms(ctx context.Context) error {
+	apps, err := c.readableApplications(ctx)
+	faults := []error{err}
+	for _, app := range apps {
+		faults = append(faults, c.rearm(ctx, app))
+	}
+	return errors.Join(faults...)
 }
 
 func (c *Connector) recoverStale(ctx context.Context) error {

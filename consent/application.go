@@ -21,7 +21,8 @@ type Application struct {
 	Paused        bool              // users are not written to; what is announced is told to them later
 	MailsPerDay   int               // ceiling, by days of UTC; 0 for none
 	CreatedAt     time.Time
-	ProviderNames []string // configured providers, sorted
+	RearmAt       time.Time // when Cadence was changed, until the stages to come stand on the calendar by it
+	ProviderNames []string  // configured providers, sorted
 }
 
 // UnreadableApplication is one whose stored settings do not parse: its consents

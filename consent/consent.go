@@ -188,6 +188,10 @@ func (c *Consent) Reschedule(cad Cadence, p Policy, after time.Time) {
 	if !c.EndedEarly() {
 		c.LapsingAt = c.LapsesAt.Add(-cad.Lead(c.LapsesAt.Sub(c.ConsentedAt)))
 	}
+	if c.LapsesAt.Before(c.ConsentedAt) {
+		c.NextStageAt = c.LapsesAt // for the next sweep to park
+		return
+	}
 	for _, s := range cad.Times(c) {
 		if s.At.After(after) && !c.HasAnnounced(s.Name) {
 			c.NextStageAt = s.At

@@ -92,6 +92,7 @@ func CodeOf(err error) Code {
 var (
 	ErrNotFound  = errors.New("not found")
 	ErrExists    = errors.New("exists already")
+	ErrRejected  = errors.New("the database refuses these values")
 	ErrBusy      = errors.New("claimed by somebody else")       // look again soon
 	ErrClaimLost = errors.New("the claim is no longer ours")    // drop what you were doing
 	ErrOvertaken = errors.New("the consent has moved on since") // renewed or revoked meanwhile

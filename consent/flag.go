@@ -21,6 +21,7 @@ const (
 	ParkedBackwards   = "expiry_before_start" // it lapses before it was given
 	ParkedNoSettings  = "application_unread"  // its application's settings do not parse
 	ParkedUnreadable  = "times_unreadable"    // its times contradict each other
+	ParkedUnwritable  = "refused_by_database" // what a sweep made of it could not be written
 	parkedLookAgainIn = time.Hour
 )
 
@@ -31,24 +32,28 @@ func Park(reason string, now time.Time) Flag {
 }
 
 // Flag decides what is to be announced of a consent at now: of all stages that
-// fell due since the last time only the latest, and each once in a cycle.
+// fell due since the last time only the latest, each once in a cycle, and none
+// that comes before one which has been announced.
 func (c *Consent) Flag(cad Cadence, now time.Time) Flag {
 	if reason := c.fault(); reason != "" {
 		return Park(reason, now)
 	}
 	var f Flag
-	var due []StageTime
 	for _, s := range cad.Times(c) {
 		switch {
-		case c.HasAnnounced(s.Name):
-		case !s.At.After(now):
-			due = append(due, s)
-		case f.Next.IsZero():
-			f.Next = s.At
+		case s.At.After(now):
+			if f.Next.IsZero() && !c.HasAnnounced(s.Name) {
+				f.Next = s.At
+			}
+		default:
+			if f.Announce.Name != "" {
+				f.Skipped = append(f.Skipped, f.Announce)
+				f.Announce = StageTime{}
+			}
+			if !c.HasAnnounced(s.Name) {
+				f.Announce = s
+			}
 		}
-	}
-	if last := len(due) - 1; last >= 0 {
-		f.Announce, f.Skipped = due[last], due[:last]
 	}
 	return f
 }
@@ -78,14 +83,15 @@ func (c *Consent) Apply(f Flag, now time.Time) {
 	case c.ParkedAt.IsZero():
 		c.ParkedAt = now
 	}
-	if f.Announce.Name == "" {
+	skipped := make([]string, len(f.Skipped))
+	for i, s := range f.Skipped {
+		skipped[i] = s.Name
+	}
+	if f.Announce.Name == "" { // the last one is what was told last
+		c.Announced = slices.Concat(skipped, c.Announced)
 		return
 	}
-	announced := slices.Clone(c.Announced)
-	for _, s := range f.Skipped {
-		announced = append(announced, s.Name)
-	}
-	c.Announced = append(announced, f.Announce.Name)
+	c.Announced = append(slices.Concat(c.Announced, skipped), f.Announce.Name)
 }
 
 // ShortestGap returns the least time between two stages that follow one

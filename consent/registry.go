@@ -31,6 +31,8 @@ type Applications interface {
 	// CreateApplication answers ErrExists where id or slug is taken.
 	CreateApplication(ctx context.Context, a Application) error
 	UpdateApplication(ctx context.Context, a Application) error
+	// EndRearm clears RearmAt, unless the cadence was changed again since.
+	EndRearm(ctx context.Context, applicationID string, asked time.Time) error
 	Application(ctx context.Context, id string) (Application, error)
 	ApplicationBySlug(ctx context.Context, slug string) (Application, error)
 	// ListApplications tells apart those whose settings can be read from those
@@ -344,9 +346,14 @@ type Sweeping interface {
 	// step: times, events, notices. Consents that another sweep has in hand are
 	// passed over. judge must have no effects: it may run more than once.
 	Flag(ctx context.Context, d DueFilter, judge func(*Consent) Judgement) ([]Judged, error)
-	// Rearm writes LapsingAt and NextStageAt of consents that are still in the
-	// same cycle.
-	Rearm(ctx context.Context, applicationID string, list []Consent) error
+	// ParkNext parks the first consent of a batch, for a reason, and returns it as
+	// it is then: the one way on where it cannot be written otherwise. ErrNotFound
+	// where nothing is due.
+	ParkNext(ctx context.Context, d DueFilter, f Flag) (Consent, error)
+	// Rearm writes LapsingAt and NextStageAt of consents that still lapse when
+	// they did, in the same cycle, and reports how many do. What is due already
+	// stays due: a sweep judges it.
+	Rearm(ctx context.Context, applicationID string, list []Consent, now time.Time) (int, error)
 	// Parked counts the consents that no sweep could judge, and returns the first.
 	Parked(ctx context.Context, limit int) (count int, first []Consent, err error)
 }
@@ -365,7 +372,8 @@ type DigestClaim struct {
 // some moment: whatever happens to its job, another is made then.
 type Digests interface {
 	// Dispatch makes jobs of at most limit digests that are due, and moves each
-	// to until, by when its job must be over, in one step.
+	// to until, by when its job must be over, in one step. It makes none while
+	// many jobs wait to be begun.
 	Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error)
 	Digest(ctx context.Context, applicationID, id string) (Digest, error)
 	// FreezeDigest claims a digest: from now on it takes no more notices along.

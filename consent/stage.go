@@ -110,9 +110,13 @@ func parseStage(name string) (Stage, error) {
 	if !ok {
 		return Stage{}, fmt.Errorf("stage %q: want before_<n>d, lapse, after_<n>d, window_<n>d or window_end", name)
 	}
-	n, err := strconv.Atoi(amount[:len(amount)-1])
+	digits := amount[:len(amount)-1]
+	n, err := strconv.Atoi(digits)
 	if err != nil || n < 1 || n > int(maxOffset/unit) {
 		return Stage{}, fmt.Errorf("stage %q: want 1 to %d days", name, maxOffset/day)
+	}
+	if strconv.Itoa(n) != digits { // a stage is known by its name, so it has one only
+		return Stage{}, fmt.Errorf("stage %q: write the number as %d", name, n)
 	}
 	s.Offset = time.Duration(sign*n) * unit
 	return s, nil
@@ -140,9 +144,11 @@ func (c Cadence) Lead(life time.Duration) time.Duration {
 }
 
 // Times puts the stages of the consent's present cycle on the calendar, in
-// order. Stages before ConsentedAt are left out; one that would come before
-// the consent is lapsing moves to LapsingAt, so that what is announced is also
-// what the status says. LapsesAt, LapsingAt and RenewableUntil must be set.
+// order. LapsesAt, LapsingAt and RenewableUntil must be set. A stage before the
+// lapse that would come before the consent is lapsing moves to LapsingAt, so that
+// what is announced is also what the status says. Left out is what would come
+// before ConsentedAt, "before" an end that nobody foresaw, after the renewal
+// window, or so long before the window's end that there is no lapse yet.
 func (c Cadence) Times(consent *Consent) []StageTime {
 	var times []StageTime
 	for _, s := range c {
@@ -153,20 +159,18 @@ func (c Cadence) Times(consent *Consent) []StageTime {
 		if from.IsZero() {
 			continue
 		}
-		at := from.Add(s.Offset)
-		if at.Before(consent.ConsentedAt) {
+		at := earlier(from.Add(s.Offset), endOfTime)
+		switch {
+		case at.Before(consent.ConsentedAt):
 			continue
-		}
-		if s.Window && at.Before(consent.LapsesAt) {
-			at = consent.LapsesAt // a window shorter than the stage's offset
-		}
-		if !s.Window && s.Offset < 0 {
-			if consent.EndedEarly() {
-				continue // there is no "before" an end that nobody foresaw
-			}
-			if at.Before(consent.LapsingAt) {
-				at = consent.LapsingAt
-			}
+		case s.Window && s.Offset < 0 && !at.After(consent.LapsesAt):
+			continue
+		case !s.Window && s.Offset > 0 && !consent.RenewableUntil.IsZero() && at.After(consent.RenewableUntil):
+			continue
+		case !s.Window && s.Offset < 0 && consent.EndedEarly():
+			continue
+		case !s.Window && s.Offset < 0 && at.Before(consent.LapsingAt):
+			at = consent.LapsingAt
 		}
 		times = append(times, StageTime{Stage: s, At: at})
 	}

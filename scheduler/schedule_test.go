@@ -17,6 +17,11 @@ func TestAScheduleThatDoesNotParseSaysSo(t *testing.T) {
 	}
 }
 
+func TestAScheduleThatNeverComesIsNone(t *testing.T) {
+	_, err := scheduler.ParseSchedule("0 0 30 2 *")
+	require.ErrorContains(t, err, "names no day that there is")
+}
+
 func TestTheLongestPauseIsAmongNightsAndWeekends(t *testing.T) {
 	from := time.Date(2027, time.March, 1, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
@@ -27,6 +32,9 @@ func TestTheLongestPauseIsAmongNightsAndWeekends(t *testing.T) {
 		"*/10 9-17 * * 1-5": 63*time.Hour + 10*time.Minute,
 		"0 6 * * 1":         7 * 24 * time.Hour,
 		"0 0 1 * *":         31 * 24 * time.Hour,
+		"* * 1-10 * *":      21*24*time.Hour + time.Minute,
+		"* * * 1-11 *":      31*24*time.Hour + time.Minute,
+		"0 0 29 2 *":        4*366*24*time.Hour - 3*24*time.Hour,
 		// An hour that a spring night does not have, and one that autumn has twice.
 		"CRON_TZ=Europe/Berlin 30 2 * * *": 47 * time.Hour,
 	} {

@@ -229,6 +229,13 @@ func (s *Scheduler) Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys [
 	return err
 }
 
+// Waiting counts the jobs of a kind that nobody has begun yet.
+func (s *Scheduler) Waiting(ctx context.Context, tx *sql.Tx, kind string) (n int, err error) {
+	const count = `SELECT count(*) FROM river_job WHERE state = 'available' AND kind = $1`
+	err = tx.QueryRowContext(ctx, count, kind).Scan(&n)
+	return n, err
+}
+
 // Now has a scheduled job done at once, by whichever replica takes it.
 func (s *Scheduler) Now(ctx context.Context, kind string) error {
 	_, err := s.client.Insert(ctx, args{kind: kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: scheduleQueue})

@@ -10,7 +10,7 @@ import (
 	"github.com/reconsent/reconsent/consent"
 )
 
-const applicationColumns = `a.id, a.slug, a.name, a.settings, a.created_at`
+const applicationColumns = `a.id, a.slug, a.name, a.settings, a.created_at, a.rearm_at`
 
 // withProviders adds the names of the configured providers.
 func withProviders(rest string) *statement {
@@ -22,7 +22,8 @@ func withProviders(rest string) *statement {
 
 var (
 	insertApplication = both(`INSERT INTO applications (id, slug, name, settings, created_at) VALUES (:id, :slug, :name, :settings, :created_at)`)
-	updateApplication = both(`UPDATE applications SET name = :name, settings = :settings WHERE id = :id`)
+	updateApplication = both(`UPDATE applications SET name = :name, settings = :settings, rearm_at = :rearm_at WHERE id = :id`)
+	endRearm          = both(`UPDATE applications SET rearm_at = NULL WHERE id = :app AND rearm_at = :asked`)
 	applicationByID   = withProviders(`FROM applications a WHERE a.id = :id`)
 	applicationBySlug = withProviders(`FROM applications a WHERE a.slug = :slug`)
 	applicationByKey  = withProviders(`FROM applications a JOIN api_keys k ON k.application_id = a.id
@@ -45,6 +46,7 @@ type applicationRow struct {
 	Name      string `db:"name"`
 	Settings  string `db:"settings"`
 	CreatedAt stamp  `db:"created_at"`
+	RearmAt   stamp  `db:"rearm_at"`
 	Providers words  `db:"providers"`
 }
 
@@ -73,7 +75,7 @@ func (r *applicationRow) application() (consent.Application, error) {
 	}
 	slices.Sort(r.Providers)
 	return consent.Application{
-		ID: r.ID, Slug: r.Slug, Name: r.Name, CreatedAt: r.CreatedAt.Time, ProviderNames: r.Providers,
+		ID: r.ID, Slug: r.Slug, Name: r.Name, CreatedAt: r.CreatedAt.Time, RearmAt: r.RearmAt.Time, ProviderNames: r.Providers,
 		RedirectURIs: set.RedirectURIs, ReturnTos: set.ReturnTos, ConfirmLinks: set.ConfirmLinks,
 		Cadence: cadence, Policies: set.Policies, LinkValidity: set.LinkValidity,
 		NoMail: set.NoMail, Paused: set.Paused, MailsPerDay: set.MailsPerDay,
@@ -86,7 +88,7 @@ func applicationRowOf(a *consent.Application) (applicationRow, error) {
 		Cadence: a.Cadence.Names(), Policies: a.Policies, LinkValidity: a.LinkValidity,
 		NoMail: a.NoMail, Paused: a.Paused, MailsPerDay: a.MailsPerDay,
 	})
-	return applicationRow{ID: a.ID, Slug: a.Slug, Name: a.Name, Settings: string(set), CreatedAt: stamp{a.CreatedAt}}, err
+	return applicationRow{ID: a.ID, Slug: a.Slug, Name: a.Name, Settings: string(set), CreatedAt: stamp{a.CreatedAt}, RearmAt: stamp{a.RearmAt}}, err
 }
 
 // CreateApplication implements consent.Applications.
@@ -106,6 +108,12 @@ func (s *Store) UpdateApplication(ctx context.Context, a consent.Application) er
 		return err
 	}
 	return s.query().one(ctx, updateApplication, row)
+}
+
+// EndRearm implements consent.Applications.
+func (s *Store) EndRearm(ctx context.Context, applicationID string, asked time.Time) error {
+	_, err := s.query().exec(ctx, endRearm, args{"app": applicationID, "asked": stamp{asked}})
+	return err
 }
 
 func (s *Store) application(ctx context.Context, st *statement, arg any) (consent.Application, error) {

@@ -12,6 +12,8 @@ import (
 // Queue takes jobs into a transaction of ours. See package scheduler.
 type Queue interface {
 	Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error
+	// Waiting counts the jobs of a kind that nobody has begun yet.
+	Waiting(ctx context.Context, tx *sql.Tx, kind string) (int, error)
 }
 
 // UseQueue gives the store the queue that Dispatch puts jobs into.
@@ -87,10 +89,19 @@ type noticeRow struct {
 	Outcome   string `db:"outcome"`
 }
 
+// mostWaiting jobs are in the queue: a digest is given another job when its own
+// must have been lost, and one far back in a long queue would seem to be.
+const mostWaiting = 10_000
+
 // Dispatch implements consent.Digests.
 func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error) {
 	var keys []string
 	err := s.atomic(ctx, func(q query) error {
+		keys = nil
+		waiting, err := s.queue.Waiting(ctx, q.tx.Tx, consent.JobDigest)
+		if err != nil || waiting >= mostWaiting {
+			return err
+		}
 		var rows []digestRow
 		if err := q.list(ctx, dispatchDigests, &rows, args{"now": stamp{now}, "until": stamp{until}, "limit": limit}); err != nil {
 			return err

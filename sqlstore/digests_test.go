@@ -26,8 +26,15 @@ var monday = time.Date(2027, time.March, 29, 9, 0, 0, 123456000, time.UTC)
 type recorder struct {
 	fail func(keys []string) error
 
-	mu    sync.Mutex
-	kinds []string
+	mu      sync.Mutex
+	kinds   []string
+	waiting int
+}
+
+func (q *recorder) Waiting(context.Context, *sql.Tx, string) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting, nil
 }
 
 var errQueue = errors.New("the queue takes nothing")
@@ -160,6 +167,17 @@ func TestDispatchMakesAJobOfEachMessageThatIsDue(t *testing.T) {
 		}
 		dispatched(t, s, until, until.Add(time.Hour), 100, 5)
 		assert.Len(t, recorded(t, s), 10, "and again when the time is over")
+	})
+}
+
+func TestWhileManyJobsWaitNoMoreAreMade(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, q *recorder) {
+		keys := waiting(t, s, 1)
+		q.waiting = 10_000
+		dispatched(t, s, monday, monday.Add(time.Hour), 100, 0)
+		assert.Equal(t, monday, digest(t, s, keys[0]).DueAt, "it stays due")
+		q.waiting--
+		dispatched(t, s, monday, monday.Add(time.Hour), 100, 1)
 	})
 }
 

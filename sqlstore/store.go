@@ -266,11 +266,18 @@ func translate(err error) error {
 		case "22021", "22P05": // character_not_in_repertoire, untranslatable_character
 			return fmt.Errorf("%w: %w", errNoText, err)
 		}
+		if class := e.Code.Class(); class == "22" || class == "23" { // data_exception, integrity_constraint_violation
+			return fmt.Errorf("%w: %w", consent.ErrRejected, err)
+		}
 	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() {
 		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 			return consent.ErrExists
+		}
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+			return fmt.Errorf("%w: %w", consent.ErrRejected, err)
 		}
 	}
 	return err

@@ -12,9 +12,9 @@ import (
 const dueColumns = `application_id, id, user_id, provider, provider_id, cycle, consented_at, expires_at, ended_at,
 	lapsing_at, lapses_at, renewable_until, next_stage_at, announced, parked_at, parked_reason, seq`
 
-// selectDue walks the index of what is due. Rows of a batch that is being
+// fromDue walks the index of what is due. Rows of a batch that is being
 // flagged by somebody else are passed over: they are taken care of.
-const selectDue = `SELECT ` + dueColumns + ` FROM consents
+const fromDue = ` FROM consents
 	WHERE next_stage_at IS NOT NULL AND revoked_at IS NULL AND NOT pending
 		AND next_stage_at <= :now AND (next_stage_at, application_id, id) > (:after, :after_app, :after_id)
 		AND (CAST(:nearest AS BIGINT) IS NULL OR lapses_at <= :nearest)
@@ -25,8 +25,9 @@ var (
 	noticeColumns  = strings.Fields(`application_id id user_id cycle stage`)
 	digestColumns  = strings.Fields(`application_id id user_id`)
 
-	listDue = both(selectDue)
-	takeDue = sideBySide(selectDue+` FOR UPDATE SKIP LOCKED`, selectDue)
+	listDue  = both(`SELECT ` + dueColumns + fromDue)
+	takeDue  = sideBySide(`SELECT `+dueColumns+fromDue+` FOR UPDATE SKIP LOCKED`, `SELECT `+dueColumns+fromDue)
+	parkNext = sideBySide(parkDue(` FOR UPDATE SKIP LOCKED`), parkDue(``))
 
 	flagConsents = withTable(flaggedColumns, `UPDATE consents SET next_stage_at = NULLIF(r.next_stage_at, 0), seq = r.seq,
 			announced = r.announced, parked_at = NULLIF(r.parked_at, 0), parked_reason = r.parked_reason
@@ -47,13 +48,20 @@ var (
 				AND d.channel = :channel AND d.state = 'open') AS digest_id FROM @r
 		) AS joined WHERE digest_id IS NOT NULL ON CONFLICT DO NOTHING`)
 
-	rearmedColumns = strings.Fields(`id cycle lapsing_at next_stage_at`)
-	rearmConsents  = withTable(rearmedColumns, `UPDATE consents SET lapsing_at = NULLIF(r.lapsing_at, 0), next_stage_at = NULLIF(r.next_stage_at, 0)
-		FROM @r WHERE consents.application_id = :app AND consents.id = r.id AND consents.cycle = r.cycle AND consents.revoked_at IS NULL AND NOT consents.pending`)
+	rearmedColumns = strings.Fields(`id cycle lapses_at lapsing_at next_stage_at`)
+	rearmConsents  = withTable(rearmedColumns, `UPDATE consents SET lapsing_at = NULLIF(r.lapsing_at, 0),
+			next_stage_at = CASE WHEN consents.next_stage_at <= :now OR consents.parked_at IS NOT NULL THEN consents.next_stage_at ELSE NULLIF(r.next_stage_at, 0) END
+		FROM @r WHERE consents.application_id = :app AND consents.id = r.id AND consents.cycle = r.cycle
+			AND COALESCE(consents.lapses_at, 0) = r.lapses_at AND consents.revoked_at IS NULL AND NOT consents.pending`)
 
 	countParked = both(`SELECT count(*) FROM consents WHERE parked_at IS NOT NULL`)
 	listParked  = both(`SELECT ` + dueColumns + ` FROM consents WHERE parked_at IS NOT NULL ORDER BY application_id, parked_at LIMIT :limit`)
 )
+
+func parkDue(lock string) string {
+	return `UPDATE consents SET next_stage_at = :again, parked_at = COALESCE(parked_at, :now), parked_reason = :reason
+		WHERE (application_id, id) IN (SELECT application_id, id` + fromDue + lock + `) RETURNING ` + dueColumns
+}
 
 // before every moment that a consent could be due at.
 const beforeAll = -1 << 62
@@ -141,24 +149,35 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time)
 	return nil
 }
 
+// ParkNext implements consent.Sweeping.
+func (s *Store) ParkNext(ctx context.Context, d consent.DueFilter, f consent.Flag) (consent.Consent, error) {
+	arg := dueArgs(d)
+	arg["limit"], arg["again"], arg["reason"] = 1, stamp{f.Next}, f.Parked
+	var row consentRow
+	err := again(func() error { return s.query().get(ctx, parkNext, &row, arg) })
+	return row.consent(), err
+}
+
 // Rearm implements consent.Sweeping.
-func (s *Store) Rearm(ctx context.Context, applicationID string, list []consent.Consent) error {
+func (s *Store) Rearm(ctx context.Context, applicationID string, list []consent.Consent, now time.Time) (int, error) {
 	t := table{columns: rearmedColumns}
 	for i := range list {
 		c := &list[i]
-		t.add(c.ID, c.Cycle, stamp{c.LapsingAt}.micros(), stamp{c.NextStageAt}.micros())
+		t.add(c.ID, c.Cycle, stamp{c.LapsesAt}.micros(), stamp{c.LapsingAt}.micros(), stamp{c.NextStageAt}.micros())
 	}
 	if len(t.rows) == 0 {
-		return nil
+		return 0, nil
 	}
-	arg, err := t.args(s.dialect, args{"app": applicationID})
+	arg, err := t.args(s.dialect, args{"app": applicationID, "now": stamp{now}})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return again(func() error {
-		_, err := s.query().exec(ctx, rearmConsents, arg)
+	var n int64
+	err = again(func() error {
+		n, err = s.query().exec(ctx, rearmConsents, arg)
 		return err
 	})
+	return int(n), err
 }
 
 // Parked implements consent.Sweeping.

@@ -25,6 +25,11 @@ var (
 	eraseLinks       = both(`DELETE FROM reconnect_links WHERE application_id = :app AND user_id = :id`)
 	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', accounts = '' WHERE application_id = :app AND user_id = :id`)
 	pseudonymDigest  = both(`UPDATE digests SET user_id = :pseudonym WHERE application_id = :app AND user_id = :id`)
+	// What has not been sent never will be.
+	dropNotices = both(`UPDATE notices SET outcome = 'erased' WHERE application_id = :app AND outcome = 'waiting'
+		AND digest_id IN (SELECT id FROM digests WHERE application_id = :app AND user_id = :id AND due_at IS NOT NULL)`)
+	dropDigests = both(`UPDATE digests SET state = 'dropped', reason = 'user_gone', due_at = NULL, claim_id = '', claimed_until = NULL
+		WHERE application_id = :app AND user_id = :id AND due_at IS NOT NULL`)
 	// Before the consents get theirs, by which these are found.
 	pseudonymConfirmation = both(`UPDATE confirmations SET confirmed_by = :pseudonym WHERE application_id = :app
 		AND consent_id IN (SELECT id FROM consents WHERE application_id = :app AND user_id = :id)`)
@@ -113,7 +118,7 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 		if live > 0 {
 			return consent.ErrBusy
 		}
-		for i, st := range []*statement{eraseUser, eraseLinks, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, pseudonymDigest} {
+		for i, st := range []*statement{eraseUser, eraseLinks, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest} {
 			n, err := q.exec(ctx, st, arg)
 			if err != nil {
 				return err

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 	case errors.As(err, new(usageError)):
 		fmt.Fprintln(io.err, "reconsent: "+err.Error())
 		return exitUsage
-	case errors.Is(err, errParked):
+	case err == errParked: //nolint:errorlint // beside another fault it is not the answer
 		return exitParked
 	default:
 		fmt.Fprintln(io.err, "reconsent: "+err.Error())

@@ -40,14 +40,7 @@ func sweepCommand(std stdio) *cobra.Command {
 
 // sweepOnce sweeps and says what it did.
 func (s *system) sweepOnce(ctx context.Context, std stdio) error {
-	swept, err := s.connector.Sweep(ctx)
-	if err != nil {
-		return err
-	}
-	queued, err := s.connector.Dispatch(ctx)
-	if err != nil {
-		return err
-	}
+	swept, queued, fault := s.announce(ctx)
 	out := fmt.Sprintf("announced: %d", swept.Total())
 	var stages []string
 	for _, name := range slices.Sorted(maps.Keys(swept.Announced)) {
@@ -59,7 +52,10 @@ func (s *system) sweepOnce(ctx context.Context, std stdio) error {
 	if _, err := fmt.Fprintf(std.out, "%s\nskipped, overtaken by a later stage: %d\nmessages queued: %d\n", out, swept.Skipped, queued); err != nil {
 		return err
 	}
-	return s.printParked(ctx, std)
+	if err := s.printParked(ctx, std); fault == nil {
+		return err
+	}
+	return fault
 }
 
 // parkedShown is how many parked consents are named.
@@ -89,7 +85,10 @@ func (s *system) printParked(ctx context.Context, std stdio) error {
 	if count > len(first) {
 		_, _ = fmt.Fprintf(w, "  and %d more\n", count-len(first))
 	}
-	return errors.Join(errParked, w.Flush())
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return errParked
 }
 
 // printDue lists what a sweep would do now.
@@ -123,8 +122,10 @@ func (s *system) printDue(ctx context.Context, std stdio) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.out, "%d due; nothing was changed\n", total)
-	return err
+	if _, err = fmt.Fprintf(std.out, "%d due; nothing was changed\n", total); err != nil {
+		return err
+	}
+	return s.printParked(ctx, std)
 }
 
 // allThatIsDue does, and waits for, what is due at this moment. Moves of the
@@ -133,7 +134,7 @@ func (s *system) allThatIsDue(ctx context.Context) error {
 	if err := errors.Join(s.connector.Upkeep(ctx), s.connector.Reconcile(ctx)); err != nil {
 		return err
 	}
-	if err := s.sweep(ctx, ""); err != nil {
+	if _, _, err := s.announce(ctx); err != nil {
 		return err
 	}
 	return s.scheduler.Idle(ctx)
@@ -149,7 +150,7 @@ func (s *system) checkCadences(ctx context.Context, sweep scheduler.Schedule) er
 	pause := sweep.LongestPause(s.now())
 	for i := range apps {
 		gap, a, b := apps[i].Cadence.ShortestGap()
-		if gap > 0 && pause > gap {
+		if gap > 0 && pause >= gap {
 			return usagef("sweep-schedule %q pauses for up to %s, but application %s wants %s and %s announced, which are %s apart; sweep more often, or change its cadence",
 				sweep, inDays(pause), apps[i].Slug, a, b, inDays(gap))
 		}

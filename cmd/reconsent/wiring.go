@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,11 +43,13 @@ type system struct {
 	scheduler *scheduler.Scheduler
 	now       func() time.Time
 	log       *slog.Logger
+	sweeping  sync.Mutex
 }
 
 // kinds of jobs, as they stand in the database.
 const (
 	jobSweep     = "sweep"
+	jobDispatch  = "dispatch"
 	jobReconcile = "reconcile"
 	jobUpkeep    = "upkeep"
 )
@@ -111,6 +114,10 @@ const (
 )
 
 func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
+	seconds, err := scheduler.ParseSchedule("@every 5s")
+	if err != nil {
+		return nil, err
+	}
 	halfMinute, err := scheduler.ParseSchedule("@every 30s")
 	if err != nil {
 		return nil, err
@@ -127,23 +134,40 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	jobs := []scheduler.Job{
 		{Kind: consent.JobDigest, Do: n.Do},
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
+		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
 		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},
 		{Kind: jobUpkeep, Do: func(ctx context.Context, _ string) error { return s.connector.Upkeep(ctx) }, Every: &halfMinute, Timeout: reconcileTimeout},
 	}
 	return scheduler.New(scheduler.Config{DB: s.store.DB(), SQLite: s.store.IsSQLite(), Log: p.log, Now: time.Now, Jobs: jobs, Poll: p.poll})
 }
 
-// sweep is a sweep as a job: announce, then send off what is due.
+// sweep is a sweep as a job. One at a time is enough in a process: where a
+// backlog takes longer than the schedule's pause, the next job adds nothing.
 func (s *system) sweep(ctx context.Context, _ string) error {
-	swept, err := s.connector.Sweep(ctx)
-	if err != nil {
-		return err
+	if !s.sweeping.TryLock() {
+		return nil
 	}
-	queued, err := s.connector.Dispatch(ctx)
+	defer s.sweeping.Unlock()
+	swept, queued, err := s.announce(ctx)
 	if total := swept.Total(); total+queued > 0 {
 		s.log.Info("swept", "announced", total, "skipped", swept.Skipped, "parked", swept.Parked, "messages", queued)
 	}
 	return err
+}
+
+// dispatch makes jobs of messages that are due since the last sweep: retries,
+// and what waited for its hour.
+func (s *system) dispatch(ctx context.Context, _ string) error {
+	_, err := s.connector.Dispatch(ctx)
+	return err
+}
+
+// announce sweeps, and sends off the messages that are due: those of the sweep
+// after it is through, and others whatever became of it.
+func (s *system) announce(ctx context.Context) (connector.Swept, int, error) {
+	swept, err := s.connector.Sweep(ctx)
+	queued, fault := s.connector.Dispatch(ctx)
+	return swept, queued, errors.Join(err, fault)
 }
 
 // serve runs the HTTP surface and the jobs.

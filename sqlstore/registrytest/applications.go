@@ -60,6 +60,17 @@ var applicationTests = []test{
 		got.RedirectURIs, got.ProviderNames = nil, nil
 		assert.Equal(w, a, got)
 	}},
+	{"Application/a change of cadence is over once", func(w *world) {
+		a := w.application()
+		a.RearmAt = at(day)
+		require.NoError(w, w.r.UpdateApplication(w.Context(), a))
+		for _, step := range []struct{ asked, want time.Time }{{at(day - time.Second), at(day)}, {at(day), time.Time{}}} {
+			require.NoError(w, w.r.EndRearm(w.Context(), a.ID, step.asked))
+			got, err := w.r.Application(w.Context(), a.ID)
+			require.NoError(w, err)
+			assert.Equal(w, step.want, got.RearmAt)
+		}
+	}},
 	{"Application/list", func(w *world) {
 		other := w.application()
 		all, unreadable, err := w.r.ListApplications(w.Context())

@@ -165,11 +165,23 @@ var digestTests = []test{
 		require.Len(w, got, 1)
 		w.revoked(c)
 		require.NoError(w, w.r.EraseUser(w.Context(), w.app.ID, u.ID, "erased_digest"))
-		d, err := w.r.Digest(w.Context(), w.app.ID, got[0].DigestID)
-		if err == nil {
-			assert.NotEqual(w, u.ID, d.UserID)
-		} else {
-			require.ErrorIs(w, err, consent.ErrNotFound)
+		d := w.digest(got[0].DigestID)
+		assert.NotEqual(w, u.ID, d.UserID)
+		assert.Equal(w, consent.DigestDropped, d.State, "and nobody is sent it")
+		assert.Zero(w, d.DueAt)
+		_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(d, at(day)))
+		require.ErrorIs(w, err, consent.ErrBusy)
+	}},
+	{"Digest/a person who came back can be erased again", func(w *world) {
+		u := w.addressed()
+		for range 2 {
+			e := newEra()
+			_, err := w.r.PutUser(w.Context(), u)
+			require.NoError(w, err)
+			c := w.dueAt(e.at(time.Hour), u.ID)
+			require.Len(w, w.flagged(e.due(), announce("before_7d", time.Time{})), 1)
+			w.revoked(c)
+			require.NoError(w, w.r.EraseUser(w.Context(), w.app.ID, u.ID, "erased_"+u.ID))
 		}
 	}},
 	{"Digest/nothing of another application", func(w *world) {

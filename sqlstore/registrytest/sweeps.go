@@ -92,6 +92,42 @@ func announce(stage string, next time.Time) func(c *consent.Consent) consent.Jud
 var sweepTests = slices.Concat(dueTests, flagTests, digestTests, healthTests, sweepRaceTests)
 
 var dueTests = []test{
+	{"Due/the first one is parked where it cannot be written", func(w *world) {
+		e := newEra()
+		first, second := w.dueAt(e.at(time.Hour), name("user")), w.dueAt(e.at(2*time.Hour), name("user"))
+		flag := consent.Park(consent.ParkedUnwritable, e.noon())
+		got, err := w.r.ParkNext(w.Context(), e.due(), flag)
+		require.NoError(w, err)
+		assert.Equal(w, first.ID, got.ID)
+		parked := w.look(first)
+		assert.Equal(w, flag.Next, parked.NextStageAt)
+		assert.Equal(w, consent.ParkedUnwritable, parked.ParkedReason)
+		assert.False(w, parked.ParkedAt.IsZero())
+		assert.Equal(w, second, w.look(second))
+	}},
+	{"Rearm/leaves what is due, parked, renewed or moved as it is", func(w *world) {
+		e := newEra()
+		now := e.noon()
+		due := w.dueAt(e.at(time.Hour), name("user"))
+		coming := w.dueAt(now.Add(day), name("user"))
+		renewed, moved := coming, coming
+		renewed.Cycle++
+		moved.LapsesAt = moved.LapsesAt.Add(time.Second)
+		for i, c := range []consent.Consent{due, renewed, moved, coming} {
+			want := w.look(c)
+			c.LapsingAt, c.NextStageAt = now.Add(2*day), now.Add(3*day)
+			n, err := w.r.Rearm(w.Context(), w.app.ID, []consent.Consent{c}, now)
+			require.NoError(w, err)
+			if i == 0 {
+				want.LapsingAt = c.LapsingAt
+			}
+			if i == 3 {
+				want.LapsingAt, want.NextStageAt = c.LapsingAt, c.NextStageAt
+			}
+			assert.Equal(w, []int{1, 0, 0, 1}[i], n)
+			assert.Equal(w, want, w.look(c))
+		}
+	}},
 	{"Due/in order, page by page", func(w *world) {
 		e := newEra()
 		other := &world{T: w.T, r: w.r, app: w.application()}
