@@ -18,7 +18,7 @@ func (c *Connector) raiseAlarms(ctx context.Context) error {
 		return err
 	}
 	for _, f := range failing {
-		banks, err := c.registry.BankHealths(ctx, f.ApplicationID, f.Provider, since, "")
+		banks, err := c.bankHealths(ctx, f, since)
 		if err != nil {
 			return err
 		}
@@ -28,7 +28,7 @@ func (c *Connector) raiseAlarms(ctx context.Context) error {
 			for _, b := range banks {
 				if b.BankOut() {
 					err = errors.Join(err, c.raiseOver(ctx, consent.AlarmBank, f, b.ProviderID,
-						fmt.Sprintf("Of %d consents at this bank %d cannot be asked about: the bank seems to be out. Nothing ends and nobody is mailed meanwhile.", b.Total, b.Failed)))
+						fmt.Sprintf("Of %d consents at this bank %d cannot be asked about or are refused: the bank seems to be out. Nothing ends and nobody is mailed meanwhile.", b.Total, b.Failed+b.Refused)))
 				}
 			}
 		}
@@ -37,6 +37,21 @@ func (c *Connector) raiseAlarms(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// bankHealths counts what has come of checks since, or since an alarm about the
+// same provider was over: what rang it must not ring it again.
+func (c *Connector) bankHealths(ctx context.Context, f consent.Check, since time.Time) ([]consent.BankHealth, error) {
+	alarms, err := c.registry.Alarms(ctx, f.ApplicationID, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range alarms {
+		if a.Provider == f.Provider {
+			since = laterOf(since, a.ClosedAt)
+		}
+	}
+	return c.registry.BankHealths(ctx, f.ApplicationID, f.Provider, since, "")
 }
 
 // endQuietAlarms closes the alarms of which nothing has been seen for an hour:
@@ -110,7 +125,8 @@ func (c *Connector) doubtful(ctx context.Context, con *consent.Consent, since ti
 		return true, err
 	}
 	banks, err := c.registry.BankHealths(ctx, con.ApplicationID, con.Provider, since.Add(-consent.HealthWindow), con.ID)
-	return consent.ProviderOut(banks), err
+	own := slices.ContainsFunc(banks, func(b consent.BankHealth) bool { return b.ProviderID == con.ProviderID && b.BankOut() })
+	return own || consent.ProviderOut(banks), err
 }
 
 // Hold says until when a message about consents has to wait: while their bank

@@ -70,8 +70,10 @@ type Connector struct {
 	log      *slog.Logger
 	base     string
 
-	mu     sync.Mutex
-	opened map[string]openedProvider // by application and provider
+	mu      sync.Mutex
+	opened  map[string]openedProvider // by application and provider
+	unsaved map[string]bool           // consents, by application, whose new token is not stored yet
+	saving  sync.WaitGroup
 }
 
 type openedProvider struct {
@@ -91,6 +93,7 @@ func New(cfg Config) *Connector {
 		log:      cfg.Log,
 		base:     strings.TrimSuffix(cfg.BaseURL, "/"),
 		opened:   map[string]openedProvider{},
+		unsaved:  map[string]bool{},
 	}
 }
 
@@ -243,7 +246,7 @@ func insist(ctx context.Context, write func(context.Context) error) error {
 	var err error
 	for pause := range patience {
 		err = write(ctx)
-		if err == nil || errors.Is(err, consent.ErrClaimLost) || errors.Is(err, consent.ErrNotFound) || errors.Is(err, consent.ErrOvertaken) {
+		if err == nil || isSettled(err) {
 			return err
 		}
 		if err := wait(ctx, pause); err != nil {
@@ -251,6 +254,11 @@ func insist(ctx context.Context, write func(context.Context) error) error {
 		}
 	}
 	return err
+}
+
+// isSettled reports whether a write that failed can no longer count.
+func isSettled(err error) bool {
+	return errors.Is(err, consent.ErrClaimLost) || errors.Is(err, consent.ErrNotFound) || errors.Is(err, consent.ErrOvertaken)
 }
 
 // lease takes the consent's lease, waiting for whoever holds it.

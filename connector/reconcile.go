@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	checkBatch    = 200
+	checkBatch    = 64               // at eight at a time, two minutes where none of them answers
+	judgeWithin   = 30 * time.Second // for what a batch has shown, also where the run's time is up
 	checkLease    = 10 * time.Minute // a check whose process died is due again then
 	checksAtATime = 8
 	checkPause    = 10 * time.Minute // after a failure that tells nothing, and between probes
@@ -34,7 +35,7 @@ func (c *Connector) Reconcile(ctx context.Context) error {
 		}
 		faults = append(faults, c.check(ctx, due))
 		if len(due) < checkBatch || ctx.Err() != nil {
-			return errors.Join(append(faults, c.raiseAlarms(ctx), c.endQuietAlarms(ctx))...)
+			return errors.Join(append(faults, c.endQuietAlarms(ctx))...)
 		}
 	}
 }
@@ -72,9 +73,9 @@ func (c *Connector) check(ctx context.Context, due []consent.Consent) error {
 		})
 	}
 	_ = g.Wait() // faults are collected
-	if len(refused) > 0 {
-		faults = append(faults, c.raiseAlarms(ctx))
-	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), judgeWithin)
+	defer cancel()
+	faults = append(faults, c.raiseAlarms(ctx))
 	for _, r := range refused {
 		faults = append(faults, c.noteRefusal(ctx, r.app, &r.con, r.err))
 	}
@@ -227,16 +228,19 @@ func outlookOf(con *consent.Consent, events ...consent.Event) consent.Outlook {
 	}
 }
 
-// noteCheck records what came of asking about a consent. That one which has
-// lapsed is refused says nothing about the others; nor does a second refusal,
-// since those refused before are asked about again together; nor what the
-// provider cannot do at all.
+// noteCheck records what came of asking about a consent, unless it says nothing
+// about the others.
 func (c *Connector) noteCheck(ctx context.Context, con *consent.Consent, err error) error {
-	if provider.KindOf(err) == provider.Unsupported {
-		return nil
-	}
-	if err != nil && (!con.LiveAt(c.now()) || (isOver(err) && !con.RefusedAt.IsZero())) {
-		return nil
+	switch kind := provider.KindOf(err); {
+	case err == nil:
+	case kind == provider.Unsupported, kind == provider.RateLimited:
+		return nil // it was not asked about
+	case !con.LiveAt(c.now()):
+		return nil // it has lapsed, so it is refused
+	case isOver(err) && !con.RefusedAt.IsZero():
+		return nil // those refused before are asked about again together
+	case isOver(err) && con.Custody != consent.CustodyOurs:
+		return nil // the application may hold a newer token
 	}
 	outcome := consent.CheckFailed
 	switch provider.KindOf(err) {

@@ -775,3 +775,73 @@ func TestMailsOfADayHaveACeiling(t *testing.T) {
 		assert.Empty(t, w.hold(con), "without a ceiling there is none")
 	}
 }
+
+func TestAProbeThatSucceedsEndsTheAlarmForGood(t *testing.T) {
+	var f refusing
+	w := newWorld(t, through(f.wire))
+	cons := w.crowd("mock", 1, 12, consent.CustodyOurs)
+	w.advance(checkDue)
+	f.set(func() *http.Response { return answer(http.StatusServiceUnavailable, `{"error":"provider_error"}`) }, w.tokensOf(cons)...)
+	for range 20 {
+		for _, c := range cons[:9] { // backends read data all the time
+			_, _ = w.Token(t.Context(), w.app, c.ID, true)
+		}
+		w.reconcile()
+		w.advance(time.Minute)
+	}
+	f.set(nil)
+	for range 40 {
+		w.reconcile()
+		w.advance(time.Minute)
+	}
+	open, all := w.alarms()
+	assert.Empty(t, open)
+	assert.Len(t, all, 1)
+	assert.Equal(t, 1, strings.Count(w.logs.String(), "msg=alarm kind"), "what rang it does not ring it again")
+}
+
+func TestABankThatRefusesAllOfItsConsentsEndsNone(t *testing.T) {
+	var f refusing
+	w := newWorld(t, through(f.wire))
+	out := w.crowd("mock", 1, 20, consent.CustodyOurs)
+	w.crowd("mock-de", 1, 60, consent.CustodyOurs)
+	w.advance(checkDue)
+	f.set(func() *http.Response { return answer(http.StatusBadRequest, `{"error":"invalid_grant"}`) }, w.tokensOf(out)...)
+	for range 10 {
+		w.reconcile()
+		w.advance(11 * time.Minute)
+	}
+	for _, c := range out {
+		assert.Zero(t, w.get(c.ID).EndedAt)
+	}
+}
+
+func TestStaleTokensOfBackendsRingNothing(t *testing.T) {
+	var f refusing
+	w := newWorld(t, through(f.wire))
+	theirs := w.crowd("mock", 1, 6, consent.CustodyBackend)
+	ours := w.crowd("mock", 50, 30, consent.CustodyOurs)
+	w.advance(day)
+	f.set(func() *http.Response { return answer(http.StatusBadRequest, `{"error":"invalid_grant"}`) }, w.tokensOf(theirs)...)
+	for _, c := range theirs {
+		_, err := w.Token(t.Context(), w.app, c.ID, true)
+		require.Error(t, err)
+	}
+	w.reconcile()
+	open, _ := w.alarms()
+	assert.Empty(t, open)
+	assert.Empty(t, w.hold(ours[3]))
+}
+
+func TestALimitOnCallsIsNoOutage(t *testing.T) {
+	var f refusing
+	w := newWorld(t, through(f.wire))
+	cons := w.crowd("mock", 1, 12, consent.CustodyOurs)
+	w.advance(checkDue)
+	f.set(func() *http.Response {
+		return answer(http.StatusTooManyRequests, `{"error":"provider_too_many_requests"}`)
+	}, w.tokensOf(cons)...)
+	w.reconcile()
+	open, _ := w.alarms()
+	assert.Empty(t, open)
+}

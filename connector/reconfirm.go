@@ -3,6 +3,8 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -38,7 +40,8 @@ var errExtended = errors.New("extended without a visit to the bank")
 
 // Reconfirm records that a person confirmed a consent anew, and then has the
 // provider extend it (UK, 90 days). Nothing reconfirms by itself: without the
-// recorded act the provider is not called.
+// recorded act the provider is not called. One act extends once, however often
+// it is handed in.
 func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, consentID string, req ReconfirmRequest) (Reconfirmed, error) {
 	con, err := c.usable(ctx, app, consentID)
 	if err != nil {
@@ -48,6 +51,7 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 	if req.ConfirmedAt.IsZero() {
 		req.ConfirmedAt = now
 	}
+	req.ConfirmedAt = req.ConfirmedAt.UTC().Truncate(time.Microsecond) // as it is stored
 	if req.ConfirmedBy == "" {
 		req.ConfirmedBy = con.UserID
 	}
@@ -71,13 +75,23 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 		return Reconfirmed{}, &consent.Error{Code: consent.CodeProviderUnsupported, ConsentID: con.ID,
 			Detail: "This provider's consents cannot be reconfirmed; renew by a visit to the bank, with /reauthuri."}
 	}
-	leaseID := c.newID()
+	if out, found, err := c.extended(ctx, app, &con, req); found || err != nil {
+		return out, err
+	}
+	if req.ConfirmedAt.Before(con.ConsentedAt) {
+		return Reconfirmed{}, invalid("confirmed_at", "confirmed_at lies before the consent was last given or renewed; ask the person anew.")
+	}
+	cycle, leaseID := con.Cycle, c.newID()
 	if con, err = c.lease(ctx, app, con.ID, leaseID); err != nil {
 		return Reconfirmed{}, err
 	}
 	defer c.endLease(ctx, app, con.ID, leaseID)
 	if err := checkUsable(&con); err != nil {
 		return Reconfirmed{}, err
+	}
+	if con.Cycle != cycle {
+		return Reconfirmed{}, &consent.Error{Code: consent.CodeAttemptInProgress, ConsentID: con.ID, RetryAt: now.Add(time.Second),
+			Detail: "This consent was renewed at the same moment; look at it before asking the person again."}
 	}
 	token, err := c.unseal(con.Tokens.Refresh, con.ID)
 	if err != nil {
@@ -87,14 +101,8 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 		return Reconfirmed{}, &consent.Error{Code: consent.CodeTokenMissing, ConsentID: con.ID,
 			Detail: "No refresh token is held for this consent, so that it cannot be extended; have the person authorise it again, with /reauthuri."}
 	}
-	out := Reconfirmed{Consent: con, ConfirmationID: "cnf_" + c.newID()}
-	err = c.registry.RecordConfirmation(ctx, consent.Confirmation{
-		ApplicationID: app.ID, ID: out.ConfirmationID, ConsentID: con.ID, Cycle: con.Cycle,
-		ConfirmedAt: req.ConfirmedAt, ConfirmedBy: req.ConfirmedBy, Statement: req.Statement,
-	}, c.event(consent.EventReconfirmed, now, map[string]any{
-		"confirmation_id": out.ConfirmationID, "confirmed_at": rfc3339(req.ConfirmedAt), "statement": req.Statement,
-	}))
-	if err != nil {
+	out := Reconfirmed{Consent: con}
+	if out.ConfirmationID, err = c.recordAct(ctx, &con, req); err != nil {
 		return Reconfirmed{}, err
 	}
 	var grant provider.Grant
@@ -120,13 +128,76 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 	case !errors.Is(err, errExtended):
 		return Reconfirmed{}, fromProvider(err, &con)
 	}
-	// What an extension returns has replaced the old tokens: it is stored at once.
-	if err := c.store(ctx, &con, leaseID, grant); err != nil {
-		return Reconfirmed{}, err
+	if grant.RefreshToken == "" {
+		grant.RefreshToken = token
 	}
-	c.endLease(ctx, app, con.ID, leaseID)
-	out.Consent, err = c.carryExtension(ctx, app, con, grant)
+	out.Consent, err = c.carryExtension(ctx, app, p, con, leaseID, grant)
 	return out, err
+}
+
+// extended looks for what a person's act has led to already: an extension that
+// is not complete yet is carried on with, one that is complete is the answer.
+func (c *Connector) extended(ctx context.Context, app *consent.Application, con *consent.Consent, req ReconfirmRequest) (out Reconfirmed, found bool, err error) {
+	acts, err := c.registry.Confirmations(ctx, app.ID, con.ID)
+	if err != nil || len(acts) == 0 {
+		return out, false, err
+	}
+	act := acts[len(acts)-1]
+	if i := slices.IndexFunc(acts, func(a consent.Confirmation) bool { return sameAct(a, req) }); i >= 0 {
+		act = acts[i]
+	}
+	out = Reconfirmed{ConfirmationID: act.ID, Consent: *con}
+	if sameAct(act, req) && con.Cycle > act.Cycle {
+		return out, true, nil
+	}
+	open, err := c.registry.OpenAttempts(ctx, app.ID, con.UserID)
+	if err != nil {
+		return out, false, err
+	}
+	i := slices.IndexFunc(open, func(a consent.Attempt) bool {
+		return a.ConsentID == con.ID && a.Cycle == con.Cycle && a.Kind == consent.KindReauthorize && len(a.Grant) > 0
+	})
+	if i < 0 {
+		return out, false, nil // the provider did not extend it then
+	}
+	a, err := c.registry.ClaimAttempt(ctx, c.claim(open[i]))
+	if errors.Is(err, consent.ErrBusy) {
+		err = &consent.Error{Code: consent.CodeAttemptInProgress, ConsentID: con.ID, RetryAt: c.now().Add(5 * time.Second),
+			Detail: "This reconfirmation is being completed; ask again in a moment."}
+	}
+	if err == nil && !a.Status.Finished() {
+		a, err = c.carry(context.WithoutCancel(ctx), app, a, comeback{vouched: true})
+	}
+	if err == nil {
+		_, err = c.outcome(ctx, app, a, "")
+	}
+	if err != nil {
+		return out, true, err
+	}
+	out.Consent, err = c.registry.Consent(ctx, app.ID, con.ID)
+	return out, true, err
+}
+
+func sameAct(a consent.Confirmation, req ReconfirmRequest) bool {
+	return a.ConfirmedAt.Equal(req.ConfirmedAt) && a.ConfirmedBy == req.ConfirmedBy && a.Statement == req.Statement
+}
+
+// recordAct stores the person's act, unless it is on record, and returns its id.
+func (c *Connector) recordAct(ctx context.Context, con *consent.Consent, req ReconfirmRequest) (string, error) {
+	acts, err := c.registry.Confirmations(ctx, con.ApplicationID, con.ID)
+	if err != nil {
+		return "", err
+	}
+	if i := slices.IndexFunc(acts, func(a consent.Confirmation) bool { return sameAct(a, req) }); i >= 0 {
+		return acts[i].ID, nil
+	}
+	act := consent.Confirmation{
+		ApplicationID: con.ApplicationID, ID: "cnf_" + c.newID(), ConsentID: con.ID, Cycle: con.Cycle,
+		ConfirmedAt: req.ConfirmedAt, ConfirmedBy: req.ConfirmedBy, Statement: req.Statement,
+	}
+	return act.ID, c.registry.RecordConfirmation(ctx, act, c.event(consent.EventReconfirmed, c.now(), map[string]any{
+		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "statement": act.Statement,
+	}))
 }
 
 // checkReconfirm finds what is wrong with a reconfirmation, and names the person
@@ -134,7 +205,7 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 func (c *Connector) checkReconfirm(ctx context.Context, app *consent.Application, con *consent.Consent, req *ReconfirmRequest, now time.Time) (provider.Person, error) {
 	person := provider.Person{ID: con.UserID, Name: req.Name, Email: req.Email}
 	switch {
-	case req.Statement == "":
+	case strings.TrimSpace(req.Statement) == "":
 		return person, invalid("statement", "Hand in the exact statement that the person was shown and confirmed.")
 	case req.ConfirmedAt.After(now.Add(time.Minute)):
 		return person, invalid("confirmed_at", "confirmed_at lies in the future.")
@@ -166,37 +237,33 @@ func (c *Connector) checkReconfirm(ctx context.Context, app *consent.Application
 
 // carryExtension starts the consent's next cycle with what an extension
 // returned: as an attempt like any other, so that identity and expiry are proven
-// alike, and whatever is left half done is taken up.
-func (c *Connector) carryExtension(ctx context.Context, app *consent.Application, con consent.Consent, g provider.Grant) (consent.Consent, error) {
+// alike, and whatever is left half done is taken up. It is claimed from its
+// first moment, under the lease that the caller holds: nobody comes between.
+func (c *Connector) carryExtension(ctx context.Context, app *consent.Application, p provider.Provider, con consent.Consent, leaseID string, g provider.Grant) (consent.Consent, error) {
 	ctx = context.WithoutCancel(ctx)
 	now := c.now()
 	a := consent.Attempt{
 		ApplicationID: app.ID, ID: "att_" + c.newID(), Kind: consent.KindReauthorize, Origin: consent.OriginAPI,
 		ConsentID: con.ID, Cycle: con.Cycle, UserID: con.UserID, Provider: con.Provider, ProviderID: con.ProviderID, Scopes: con.Scopes,
-		RedirectURI: con.RedirectURI, Hosted: con.Hosted, CreatedAt: now, ExpiresAt: now.Add(attemptValidity), Status: consent.AttemptStarted,
-	}
-	started := c.event(consent.EventAttemptStarted, now, map[string]any{"attempt_id": a.ID, "kind": string(a.Kind), "origin": string(a.Origin)})
-	if err := c.registry.BeginAttempt(ctx, a, &started); err != nil {
-		return con, err
-	}
-	claimed, err := c.registry.ClaimAttempt(ctx, c.claim(a))
-	if err != nil {
-		return con, err
-	}
-	if g.RefreshToken == "" {
-		if g.RefreshToken, err = c.unseal(con.Tokens.Refresh, con.ID); err != nil {
-			return con, c.release(ctx, claimed, err)
-		}
+		RedirectURI: con.RedirectURI, Hosted: con.Hosted, CreatedAt: now, ExpiresAt: now.Add(attemptValidity),
+		Status: consent.AttemptClaimed, ClaimID: leaseID, ClaimedUntil: now.Add(claimLease),
 	}
 	kept := keptOf(g)
-	if err := c.keep(ctx, claimed, kept); err != nil {
-		return con, c.release(ctx, claimed, err)
+	var err error
+	if a.Grant, err = c.sealKept(kept, a.ID); err != nil {
+		return con, err
 	}
-	p, err := c.open(ctx, app, con.Provider)
+	started := c.event(consent.EventAttemptStarted, now, map[string]any{"attempt_id": a.ID, "kind": string(a.Kind), "origin": string(a.Origin)})
+	err = insist(ctx, func(ctx context.Context) error { return c.registry.BeginAttempt(ctx, a, &started) })
 	if err != nil {
-		return con, c.release(ctx, claimed, err)
+		return con, err
 	}
-	if a, err = c.settle(ctx, app, p, claimed, kept, true); err != nil {
+	// It has replaced the old tokens, whatever the attempt comes to.
+	if err := c.store(ctx, &con, leaseID, g); err != nil {
+		return con, c.release(ctx, a, err)
+	}
+	a.Grant = nil // fresh, for settle
+	if a, err = c.settle(ctx, app, p, a, kept, true); err != nil {
 		return con, err
 	}
 	if _, err := c.outcome(ctx, app, a, ""); err != nil {

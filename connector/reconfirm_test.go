@@ -1,7 +1,12 @@
 package connector_test
 
 import (
+	"context"
+	"fmt"
+	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,4 +137,99 @@ func TestReconfirmingWhatCannotBeExtended(t *testing.T) {
 	_, err = w.Reconfirm(t.Context(), w.app, con.ID, act())
 	assert.Equal(t, consent.CodeConsentRevoked, consent.CodeOf(err))
 	assert.False(t, strings.Contains(w.logs.String(), statement), "what people say is not logged")
+}
+
+func TestOneActExtendsOnceHoweverOftenItIsHandedIn(t *testing.T) {
+	w := newWorld(t)
+	con := w.linked("ada", eternal)
+	w.advance(80 * day)
+	req := act()
+	req.ConfirmedAt = w.bank.Clock().Now().Add(-time.Minute)
+	first, err := w.Reconfirm(t.Context(), w.app, con.ID, req)
+	require.NoError(t, err)
+	w.advance(12 * time.Hour)
+	again, err := w.Reconfirm(t.Context(), w.app, con.ID, req)
+	require.NoError(t, err)
+	assert.Equal(t, first.ConfirmationID, again.ConfirmationID)
+	assert.Nil(t, again.Bank)
+	assert.Equal(t, 2, w.get(con.ID).Cycle, "one act, one cycle")
+	assert.Equal(t, 1, w.bank.Calls("extend"))
+}
+
+func TestActsAtTheSameMomentExtendOnce(t *testing.T) {
+	w := newWorld(t)
+	con := w.linked("ada", eternal)
+	w.advance(80 * day)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() { _, _ = w.Reconfirm(t.Context(), w.app, con.ID, act()) })
+	}
+	group.Wait()
+	assert.Equal(t, 2, w.get(con.ID).Cycle)
+	assert.Equal(t, 1, w.bank.Calls("extend"))
+}
+
+func TestAnActThatIsNoneIsRefused(t *testing.T) {
+	w := newWorld(t)
+	con := w.linked("ada", eternal)
+	blank, early := act(), act()
+	blank.Statement = " \n"
+	early.ConfirmedAt = w.bank.Clock().Now().Add(-20 * time.Hour) // before the consent was given
+	for _, req := range []connector.ReconfirmRequest{blank, early} {
+		_, err := w.Reconfirm(t.Context(), w.app, con.ID, req)
+		assert.Equal(t, consent.CodeInvalidRequest, consent.CodeOf(err))
+	}
+	assert.Zero(t, w.bank.Calls("extend"))
+}
+
+func TestAnExtensionIsNotLostAmongCallersForTokens(t *testing.T) {
+	w := newWorld(t)
+	for i := range 6 {
+		con := w.linked(fmt.Sprint("ada", i), eternal)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = w.Token(ctx, w.app, con.ID, true)
+				}
+			})
+		}
+		_, err := w.Reconfirm(t.Context(), w.app, con.ID, act())
+		cancel()
+		group.Wait()
+		require.NoError(t, err)
+		assert.Equal(t, 2, w.get(con.ID).Cycle)
+	}
+}
+
+func TestAnExtensionThatCouldNotBeProvenAtOnceIsCompletedLater(t *testing.T) {
+	for name, later := range map[string]func(w *world, id string) error{
+		"by the client that asks again": func(w *world, id string) error {
+			_, err := w.Reconfirm(w.Context(), w.app, id, act())
+			return err
+		},
+		"by upkeep": func(w *world, _ string) error { return w.Upkeep(w.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var away atomic.Bool
+			w := newWorld(t, through(func(r *http.Request) (*http.Response, error) {
+				if away.Load() && strings.HasSuffix(r.URL.Path, "/me") {
+					return answer(http.StatusServiceUnavailable, `{"error":"provider_error"}`), nil
+				}
+				return http.DefaultTransport.RoundTrip(r)
+			}))
+			con := w.linked("ada", eternal)
+			w.advance(80 * day)
+			away.Store(true)
+			_, err := w.Reconfirm(t.Context(), w.app, con.ID, act())
+			require.Equal(t, consent.CodeProviderUnavailable, consent.CodeOf(err))
+			away.Store(false)
+			require.NoError(t, later(w, con.ID))
+			assert.Equal(t, 2, w.get(con.ID).Cycle)
+			assert.Equal(t, 1, w.bank.Calls("extend"))
+			assert.NotContains(t, w.types(con), string(consent.EventAttemptFailed))
+			w.works(con)
+		})
+	}
 }

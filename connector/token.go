@@ -77,7 +77,9 @@ func checkUsable(con *consent.Consent) error {
 
 // cached returns the cached access token while it is good for another minute.
 func (c *Connector) cached(con *consent.Consent) (AccessToken, error) {
-	if !c.now().Add(accessMargin).Before(con.Tokens.AccessExpiresAt) {
+	// One that lives shortly is handed out for half its life.
+	margin := min(accessMargin, con.Tokens.AccessExpiresAt.Sub(con.Tokens.RefreshedAt)/2)
+	if !c.now().Add(margin).Before(con.Tokens.AccessExpiresAt) {
 		return AccessToken{}, nil
 	}
 	token, err := c.unseal(con.Tokens.Access, con.ID)
@@ -105,6 +107,10 @@ func (c *Connector) refresh(ctx context.Context, app *consent.Application, con *
 // what it brings durable before anybody gets to see it. said is the provider's
 // fault; err is ours, or the caller's.
 func (c *Connector) spend(ctx context.Context, app *consent.Application, con *consent.Consent, leaseID string) (p provider.Provider, g provider.Grant, said, err error) {
+	if c.isUnsaved(con.ApplicationID, con.ID) {
+		return nil, g, nil, &consent.Error{Code: consent.CodeProviderUnavailable, ConsentID: con.ID, RetryAt: c.now().Add(saveAgain),
+			Detail: "This consent has been refreshed, and the new token is being stored; ask again in a moment."}
+	}
 	if p, err = c.open(ctx, app, con.Provider); err != nil {
 		return nil, g, nil, err
 	}
@@ -181,12 +187,14 @@ func (c *Connector) store(ctx context.Context, con *consent.Consent, leaseID str
 	if err != nil {
 		return err
 	}
-	err = insist(ctx, func(ctx context.Context) error {
-		return c.registry.StoreTokens(ctx, consent.TokenUpdate{
-			ApplicationID: con.ApplicationID, ConsentID: con.ID, LeaseID: leaseID,
-			Tokens: next.Tokens, TokenHash: hash, Custody: con.Custody, NextCheckAt: next.NextCheckAt,
-		})
-	})
+	u := consent.TokenUpdate{
+		ApplicationID: con.ApplicationID, ConsentID: con.ID, LeaseID: leaseID,
+		Tokens: next.Tokens, TokenHash: hash, Custody: con.Custody, NextCheckAt: next.NextCheckAt,
+	}
+	err = insist(ctx, func(ctx context.Context) error { return c.registry.StoreTokens(ctx, u) })
+	if err != nil && !isSettled(err) {
+		c.saveLater(ctx, u) // the old token is spent
+	}
 	if err != nil || g.AccessToken == "" {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -398,4 +399,28 @@ func TestAReconnectLinkLivesUntilTheRenewal(t *testing.T) {
 		_, err := w.OpenReconnectLink(t.Context(), bad)
 		assert.True(t, connector.IsUnknownLink(err), bad)
 	}
+}
+
+func TestARotatedTokenSurvivesADatabaseThatIsAwayForLongerThanItsCallerWaits(t *testing.T) {
+	t.Parallel() // it takes as long as a caller waits
+	w := newWorld(t)
+	john := w.linked("u1", bankbrowser.John())
+	w.fault("refresh_token_rotates")
+	var away atomic.Bool
+	away.Store(true)
+	w.reg.onStoreTokens = func() error {
+		if away.Load() {
+			return errors.New("the database is away")
+		}
+		return nil
+	}
+	_, err := w.Token(t.Context(), w.app, john.ID, true)
+	require.Error(t, err)
+	before := w.bank.Calls("token:refresh_token")
+	_, err = w.Token(t.Context(), w.app, john.ID, true)
+	assert.Equal(t, consent.CodeProviderUnavailable, consent.CodeOf(err))
+	assert.Equal(t, before, w.bank.Calls("token:refresh_token"), "the old token is not sent again")
+	away.Store(false)
+	require.NoError(t, w.Drain(t.Context()))
+	w.works(john)
 }

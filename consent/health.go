@@ -41,9 +41,9 @@ const alarming = 5
 // largeShare reports whether so many of all are neither few nor a minority.
 func largeShare(bad, total int) bool { return bad >= alarming && 2*bad >= total }
 
-// BankOut reports whether the bank itself must be out: a large share of its
-// consents could not be asked about.
-func (h BankHealth) BankOut() bool { return largeShare(h.Failed, h.Total) }
+// BankOut reports whether what fails must be the bank's, and no consent's fault:
+// a large share of its consents cannot be asked about, or is refused at once.
+func (h BankHealth) BankOut() bool { return largeShare(h.Refused+h.Failed, h.Total) }
 
 // ProviderOut reports whether what fails must be the application's settings or
 // the provider as a whole, and no consent's fault: a large share is refused, or

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -26,7 +27,8 @@ type Job struct {
 	Kind string // stable: it stands in the database
 	Do   Handler
 	// Every, where it is set, has the job done at start and by the schedule,
-	// once among all replicas.
+	// once among all replicas. Where a run takes longer than the schedule's pause,
+	// the next one in the same process is passed over: it would add nothing.
 	Every *Schedule
 	// Timeout bounds one run; 0 takes a minute.
 	Timeout time.Duration
@@ -162,10 +164,18 @@ type worker struct {
 	job Job
 	log *slog.Logger
 	now func() time.Time
+
+	running sync.Mutex // a scheduled job
 }
 
 // Work implements river.Worker. What fails is not River's to repeat.
 func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
+	if w.job.Every != nil {
+		if !w.running.TryLock() {
+			return nil
+		}
+		defer w.running.Unlock()
+	}
 	err := w.job.Do(ctx, job.Args.Key)
 	if err == nil {
 		return nil
@@ -186,7 +196,8 @@ func (w *worker) Timeout(*river.Job[args]) time.Duration { return w.job.Timeout 
 func (w *worker) NextRetry(*river.Job[args]) time.Time { return w.now().Add(time.Second) }
 
 // Run works until ctx ends; then it takes nothing new, waits for what is under
-// way for as long as drain, cancels the rest, and returns.
+// way for three quarters of drain, cancels the rest, and returns when drain is
+// over at the latest.
 func (s *Scheduler) Run(ctx context.Context, drain time.Duration) error {
 	if ctx.Err() != nil {
 		return nil // stopped before it began
@@ -203,12 +214,12 @@ func (s *Scheduler) Run(ctx context.Context, drain time.Duration) error {
 		return fmt.Errorf("scheduler: %w", err)
 	}
 	<-ctx.Done()
-	soft, cancel := context.WithTimeout(stopping, drain)
+	soft, cancel := context.WithTimeout(stopping, drain*3/4)
 	defer cancel()
 	if err := s.client.Stop(soft); err == nil {
 		return nil
 	}
-	hard, cancel := context.WithTimeout(stopping, drain)
+	hard, cancel := context.WithTimeout(stopping, drain/4)
 	defer cancel()
 	if err := s.client.StopAndCancel(hard); err != nil {
 		return fmt.Errorf("scheduler: stop: %w", err)
@@ -246,6 +257,9 @@ func (s *Scheduler) Now(ctx context.Context, kind string) error {
 func (s *Scheduler) Idle(ctx context.Context) error {
 	for {
 		list, err := s.client.JobList(ctx, river.NewJobListParams().First(1).States(rivertype.JobStateAvailable, rivertype.JobStateRunning))
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err() // lib/pq says "canceling statement due to user request"
+		}
 		if err != nil || len(list.Jobs) == 0 {
 			return err
 		}

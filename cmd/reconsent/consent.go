@@ -33,7 +33,7 @@ func onSystem(std stdio, f func(cmd *cobra.Command, args []string, sys *system) 
 		if err != nil {
 			return err
 		}
-		return errors.Join(f(cmd, args, sys), sys.store.Close())
+		return errors.Join(f(cmd, args, sys), sys.close())
 	}
 }
 

@@ -94,7 +94,7 @@ type development struct {
 
 func (d *development) close() {
 	if d.sys != nil {
-		_ = d.sys.store.Close()
+		_ = d.sys.close()
 	}
 	if d.bank != nil {
 		_ = d.bank.Close()

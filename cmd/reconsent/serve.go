@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ func serveCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
-func serve(ctx context.Context, c config, std stdio) error {
+func serve(ctx context.Context, c config, std stdio) (err error) {
 	log := c.logger(std)
 	sweep, err := scheduler.ParseSchedule(c.sweepSchedule)
 	if err != nil {
@@ -45,7 +46,7 @@ func serve(ctx context.Context, c config, std stdio) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sys.store.Close() }()
+	defer func() { err = errors.Join(err, sys.close()) }()
 	if err := sys.checkCadences(ctx, sweep); err != nil {
 		return err
 	}

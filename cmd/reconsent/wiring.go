@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,7 +42,6 @@ type system struct {
 	scheduler *scheduler.Scheduler
 	now       func() time.Time
 	log       *slog.Logger
-	sweeping  sync.Mutex
 }
 
 // kinds of jobs, as they stand in the database.
@@ -141,13 +139,8 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	return scheduler.New(scheduler.Config{DB: s.store.DB(), SQLite: s.store.IsSQLite(), Log: p.log, Now: time.Now, Jobs: jobs, Poll: p.poll})
 }
 
-// sweep is a sweep as a job. One at a time is enough in a process: where a
-// backlog takes longer than the schedule's pause, the next job adds nothing.
+// sweep is a sweep as a job.
 func (s *system) sweep(ctx context.Context, _ string) error {
-	if !s.sweeping.TryLock() {
-		return nil
-	}
-	defer s.sweeping.Unlock()
 	swept, queued, err := s.announce(ctx)
 	if total := swept.Total(); total+queued > 0 {
 		s.log.Info("swept", "announced", total, "skipped", swept.Skipped, "parked", swept.Parked, "messages", queued)
@@ -176,6 +169,13 @@ func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
 	g.serve(ctx, l, api.New(api.Config{Connector: s.connector, Now: s.now, Log: s.log, Version: version}).Handler())
 }
 
+// close gives everything back, once what must not be lost is stored.
+func (s *system) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	return errors.Join(s.connector.Drain(ctx), s.store.Close())
+}
+
 // applicationNamed finds an application by its short name.
 func (s *system) applicationNamed(ctx context.Context, slug string) (consent.Application, error) {
 	app, err := s.store.ApplicationBySlug(ctx, slug)
@@ -198,7 +198,8 @@ func (s *system) shortNames(ctx context.Context) (map[string]string, error) {
 	return names, err
 }
 
-// drainTime is how long requests under way are waited for at the end.
+// drainTime is how long requests and jobs under way are waited for at the end:
+// less than the 30 seconds after which Kubernetes kills.
 const drainTime = 20 * time.Second
 
 // serving is what runs until one part of it fails or the command is stopped;
