@@ -46,6 +46,7 @@ const (
 	CodeWebhookNotFound      Code = "webhook_endpoint_not_found"
 	CodeWebhookLimit         Code = "webhook_endpoint_limit"
 	CodeDeliveryNotFound     Code = "delivery_not_found"
+	CodeWebhookUnknown       Code = "webhook_unknown"
 	CodeWebhookUnverified    Code = "webhook_unverified"
 )
 

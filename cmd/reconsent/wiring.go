@@ -17,6 +17,7 @@ import (
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/notify"
+	"github.com/reconsent/reconsent/notify/webhook"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/truelayer"
 	"github.com/reconsent/reconsent/scheduler"
@@ -40,6 +41,7 @@ type system struct {
 	store     *sqlstore.Store
 	connector *connector.Connector
 	scheduler *scheduler.Scheduler
+	webhooks  *notify.Webhooks
 	now       func() time.Time
 	log       *slog.Logger
 }
@@ -49,6 +51,7 @@ const (
 	jobSweep     = "sweep"
 	jobReconcile = "reconcile"
 	jobUpkeep    = "upkeep"
+	jobDispatch  = "dispatch_webhooks"
 )
 
 // parts are what differs between a deployment and development.
@@ -59,6 +62,8 @@ type parts struct {
 	sweep   scheduler.Schedule
 	poll    time.Duration // for jobs; 0 takes the default
 	migrate bool          // bring the schema up to date first
+	// loopback lets webhooks go to this machine, and by http.
+	loopback bool
 }
 
 // open connects to the registry and builds the use cases on it.
@@ -74,10 +79,14 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	if err := prepare(ctx, store, p.migrate); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	targets := webhook.NewTargets(p.loopback)
 	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
-		Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
+		Targets: targets, Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},
 	})}
+	s.webhooks = notify.NewWebhooks(notify.WebhooksConfig{
+		Registry: store, Poster: webhook.New(webhook.Config{Targets: targets, Now: time.Now, Version: version}), Keys: keys, Body: api.WebhookBody, Paused: s.connector.WebhookPaused, Now: p.now, NewID: newID, Log: p.log,
+	})
 	if s.scheduler, err = s.newScheduler(p); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -119,6 +128,10 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	if err != nil {
 		return nil, err
 	}
+	seconds, err := scheduler.ParseSchedule("@every 2s")
+	if err != nil {
+		return nil, err
+	}
 	sweep := p.sweep
 	if sweep.Schedule == nil {
 		sweep = minute
@@ -129,8 +142,20 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
 		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},
 		{Kind: jobUpkeep, Do: func(ctx context.Context, _ string) error { return s.connector.Upkeep(ctx) }, Every: &halfMinute, Timeout: reconcileTimeout},
+		{Kind: consent.JobInbound, Do: func(ctx context.Context, _ string) error { return s.connector.ApplyInbound(ctx) }, Timeout: reconcileTimeout},
+		{Kind: consent.JobWebhooks, Do: s.webhooks.Do, Timeout: notify.JobTimeout, Queue: "webhooks", Workers: webhookWorkers},
+		{Kind: jobDispatch, Do: s.dispatchWebhooks, Every: &seconds, Queue: "webhook_dispatch", Workers: 1},
 	}
 	return scheduler.New(scheduler.Config{DB: s.store.DB(), SQLite: s.store.IsSQLite(), Log: p.log, Now: time.Now, Jobs: jobs, Poll: p.poll})
+}
+
+// webhookWorkers is how many endpoints one process sends to at a time. Each has
+// one worker, so that a slow one slows no other.
+const webhookWorkers = 32
+
+func (s *system) dispatchWebhooks(ctx context.Context, _ string) error {
+	_, err := s.webhooks.Dispatch(ctx)
+	return err
 }
 
 // sweep is a sweep as a job: announce, then send off what is due.
