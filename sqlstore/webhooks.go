@@ -28,9 +28,9 @@ var (
 		WHERE w.status <> 'gone' AND w.application_id IN (SELECT r.application_id FROM @r)`)
 
 	// Two who make one at the same moment may exceed the bound by one.
-	insertEndpoint = both(`INSERT INTO webhook_endpoints (application_id, id, url, events, secret, status, created_at)
-		SELECT ` + typed("application_id", "id", "url", "events", "secret", "status", "created_at") + `
-		WHERE (SELECT count(*) FROM webhook_endpoints WHERE application_id = :application_id) < CAST(:at_most AS INTEGER)`)
+	insertEndpoint = sideBySide(
+		addEndpoint(typed(newEndpoint...)),
+		addEndpoint(":"+strings.Join(newEndpoint, ", :")))
 	endpointByID  = both(`SELECT ` + endpointColumnList + ` FROM webhook_endpoints WHERE application_id = :app AND id = :id`)
 	lockEndpoint  = locking(`SELECT ` + endpointColumnList + ` FROM webhook_endpoints WHERE application_id = :app AND id = :id`)
 	listEndpoints = both(`SELECT ` + endpointColumnList + ` FROM webhook_endpoints WHERE application_id = :app ORDER BY created_at, id`)
@@ -68,6 +68,14 @@ var (
 		SELECT application_id, endpoint_id, event_id FROM webhook_deliveries
 		WHERE queued_at <= :before AND (finished_at IS NULL OR finished_at <= :before) ORDER BY queued_at LIMIT :limit)`)
 )
+
+// newEndpoint are the columns of an endpoint that has no past.
+var newEndpoint = strings.Fields(`application_id id url events secret status created_at`)
+
+func addEndpoint(values string) string {
+	return `INSERT INTO webhook_endpoints (` + columns(newEndpoint) + `) SELECT ` + values + `
+		WHERE (SELECT count(*) FROM webhook_endpoints WHERE application_id = :application_id) < CAST(:at_most AS INTEGER)`
+}
 
 // anew makes deliveries as if nothing had been tried.
 const anew = `UPDATE webhook_deliveries SET state = 'pending', tries = 0, queued_at = :now, due_at = :now, finished_at = NULL
