@@ -36,7 +36,7 @@ func (t *Targets) Check(u *url.URL) error {
 	addr, notIP := netip.ParseAddr(host)
 	local := host == "localhost" || strings.HasSuffix(host, ".localhost") || notIP == nil && addr.Unmap().IsLoopback()
 	switch {
-	case u.Scheme != "https" && !(t.loopback && local && u.Scheme == "http"):
+	case u.Scheme != "https" && (u.Scheme != "http" || !t.loopback || !local):
 		return errors.New("url is not an https address.") //nolint:staticcheck,revive // a sentence for the caller
 	case host == "" || !validPort(u.Port()) || u.Opaque != "" || strings.ContainsAny(u.Host, " \\"):
 		return errors.New("url names no host, or no port that there is.") //nolint:staticcheck,revive // likewise

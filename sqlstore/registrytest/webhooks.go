@@ -70,11 +70,10 @@ func (w *world) claimedEndpoint(e consent.WebhookEndpoint, now time.Time) consen
 	return c
 }
 
-func (w *world) changed(e consent.WebhookEndpoint, now time.Time, status consent.EndpointStatus) consent.WebhookEndpoint {
+func (w *world) changed(e consent.WebhookEndpoint, now time.Time, status consent.EndpointStatus) {
 	w.Helper()
-	e, err := w.r.ChangeWebhookEndpoint(w.Context(), e.ApplicationID, e.ID, now, func(e *consent.WebhookEndpoint) { e.Status = status })
+	_, err := w.r.ChangeWebhookEndpoint(w.Context(), e.ApplicationID, e.ID, now, func(e *consent.WebhookEndpoint) { e.Status = status })
 	require.NoError(w, err)
-	return e
 }
 
 func unjudged(*consent.WebhookEndpoint) {}
