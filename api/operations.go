@@ -157,8 +157,53 @@ var operations = []operation{
 	},
 	{
 		method: http.MethodGet, path: "/v1/alarms", id: "listAlarms", summary: "List what somebody has to look at",
-		about: "Newest first: a provider whose refreshes fail, a bank that is out, a mail ceiling that is reached. While a provider or a bank is alarmed, nothing ends and nobody is mailed about it.",
+		about: "Newest first: a provider whose refreshes fail, a bank that is out, a mail ceiling that is reached, a webhook endpoint that is paused because it fails. While a provider or a bank is alarmed, nothing ends and nobody is mailed about it.",
 		query: alarmQuery{}, status: http.StatusOK, reply: AlarmList{}, handle: (*Server).listAlarms,
+	},
+	{
+		method: http.MethodPost, path: "/v1/webhook-endpoints", id: "createWebhookEndpoint", summary: "Make a webhook endpoint",
+		about: "Events are posted to it as they happen, signed by Standard Webhooks. The secret is returned once. The address has to be https and public.",
+		body:  WebhookEndpointRequest{}, status: http.StatusCreated, reply: WebhookEndpoint{}, handle: (*Server).createWebhookEndpoint,
+		codes: []consent.Code{consent.CodeWebhookLimit},
+	},
+	{
+		method: http.MethodGet, path: "/v1/webhook-endpoints", id: "listWebhookEndpoints", summary: "List the webhook endpoints",
+		status: http.StatusOK, reply: WebhookEndpointList{}, handle: (*Server).listWebhookEndpoints,
+	},
+	{
+		method: http.MethodGet, path: "/v1/webhook-endpoints/{id}", id: "getWebhookEndpoint", summary: "Look at a webhook endpoint",
+		status: http.StatusOK, reply: WebhookEndpoint{}, handle: (*Server).getWebhookEndpoint,
+		codes: []consent.Code{consent.CodeWebhookNotFound},
+	},
+	{
+		method: http.MethodPatch, path: "/v1/webhook-endpoints/{id}", id: "changeWebhookEndpoint", summary: "Change a webhook endpoint",
+		about: "What is left out stays. Set active, it gets at once what waited for it.",
+		body:  WebhookEndpointChange{}, status: http.StatusOK, reply: WebhookEndpoint{}, handle: (*Server).changeWebhookEndpoint,
+		codes: []consent.Code{consent.CodeWebhookNotFound},
+	},
+	{
+		method: http.MethodDelete, path: "/v1/webhook-endpoints/{id}", id: "deleteWebhookEndpoint", summary: "Delete a webhook endpoint",
+		about:  "Its deliveries are deleted with it; those that wait are not made.",
+		status: http.StatusNoContent, handle: (*Server).deleteWebhookEndpoint,
+		codes: []consent.Code{consent.CodeWebhookNotFound},
+	},
+	{
+		method: http.MethodPost, path: "/v1/webhook-endpoints/{id}/rotate-secret", id: "rotateWebhookSecret", summary: "Give a webhook endpoint a new secret",
+		about:  "Returned once. For a day webhooks are signed under both, the new one and the one before.",
+		status: http.StatusOK, reply: WebhookEndpoint{}, handle: (*Server).rotateWebhookSecret,
+		codes: []consent.Code{consent.CodeWebhookNotFound},
+	},
+	{
+		method: http.MethodGet, path: "/v1/webhook-endpoints/{id}/deliveries", id: "listDeliveries", summary: "List what was, or is to be, sent to a webhook endpoint",
+		about: "The newest event first. Kept for 30 days after they are over.",
+		query: deliveryQuery{}, status: http.StatusOK, reply: DeliveryList{}, handle: (*Server).listDeliveries,
+		codes: []consent.Code{consent.CodeWebhookNotFound},
+	},
+	{
+		method: http.MethodPost, path: "/v1/webhook-endpoints/{id}/replay", id: "replayDeliveries", summary: "Send deliveries again",
+		about: "One by event_id or delivery_id, or all whose event happened from `from` until before `to`, under the webhook-id that they had.",
+		body:  ReplayRequest{}, status: http.StatusAccepted, reply: Replayed{}, handle: (*Server).replayDeliveries,
+		codes: []consent.Code{consent.CodeWebhookNotFound, consent.CodeDeliveryNotFound},
 	},
 	{
 		method: http.MethodPut, path: "/v1/users/{id}", id: "putUser", summary: "Write a user's contact details",
@@ -190,6 +235,13 @@ type listQuery struct {
 // alarmQuery documents the parameters of listAlarms.
 type alarmQuery struct {
 	All bool `query:"all" description:"Those that are over too"`
+}
+
+// deliveryQuery documents the parameters of listDeliveries.
+type deliveryQuery struct {
+	Status string `query:"status" enum:"pending,delivered,failed"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	Cursor string `query:"cursor"`
 }
 
 // pageQuery documents the parameters of any other listing.

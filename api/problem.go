@@ -67,6 +67,11 @@ var answers = map[consent.Code]struct {
 	consent.CodeProviderMisconfig:    {http.StatusUnprocessableEntity, "Provider settings refused"},
 	consent.CodeProviderUnsupported:  {http.StatusUnprocessableEntity, "Not supported by the provider"},
 	consent.CodeRateLimited:          {http.StatusTooManyRequests, "Too many requests"},
+	consent.CodeWebhookNotFound:      {http.StatusNotFound, "Webhook endpoint not found"},
+	consent.CodeWebhookLimit:         {http.StatusConflict, "Too many webhook endpoints"},
+	consent.CodeDeliveryNotFound:     {http.StatusNotFound, "Delivery not found"},
+	consent.CodeWebhookUnknown:       {http.StatusNotFound, "Nobody receives webhooks here"},
+	consent.CodeWebhookUnverified:    {http.StatusUnauthorized, "Webhook not verified"},
 }
 
 // Problem is an error as RFC 9457 writes it, with what its code adds.

@@ -76,9 +76,10 @@ func (s *Server) reconfirm(c *gin.Context, app *consent.Application) {
 
 // Alarm is something that somebody has to look at.
 type Alarm struct {
-	Kind       string     `json:"kind" required:"true" enum:"provider_misconfigured,bank_outage,mail_ceiling"`
+	Kind       string     `json:"kind" required:"true" enum:"provider_misconfigured,bank_outage,mail_ceiling,webhook_paused"`
 	Provider   string     `json:"provider,omitempty"`
 	ProviderID string     `json:"provider_id,omitempty" description:"The bank; left out where it is about the whole provider"`
+	EndpointID string     `json:"webhook_endpoint_id,omitempty" description:"The endpoint, of webhook_paused"`
 	OpenedAt   time.Time  `json:"opened_at" required:"true"`
 	ClosedAt   *time.Time `json:"closed_at" required:"true" nullable:"true" description:"null while it lasts"`
 	Detail     string     `json:"detail" required:"true"`
@@ -108,6 +109,9 @@ func (s *Server) listAlarms(c *gin.Context, app *consent.Application) {
 	for i, a := range found {
 		list.Alarms[i] = Alarm{Kind: string(a.Kind), Provider: a.Provider, ProviderID: a.ProviderID,
 			OpenedAt: a.OpenedAt.UTC(), ClosedAt: timestamp(a.ClosedAt), Detail: a.Detail}
+		if a.Kind == consent.AlarmWebhook {
+			list.Alarms[i].ProviderID, list.Alarms[i].EndpointID = "", a.ProviderID
+		}
 	}
 	s.reply(c, http.StatusOK, list)
 }

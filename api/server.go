@@ -58,6 +58,7 @@ func (s *Server) Handler() http.Handler {
 	for _, op := range operations {
 		r.Handle(op.method, ginPath(op.path), s.authenticated(op.handle))
 	}
+	r.POST("/webhooks/:provider/:application", s.inboundWebhook)
 	s.pages(r)
 	s.health(r)
 	return r

@@ -34,10 +34,12 @@ type Consent struct {
 	AccountLabel   string     `json:"account_label,omitempty" description:"Masked, for people"`
 }
 
-func (s *Server) consent(c *consent.Consent) *Consent {
+func (s *Server) consent(c *consent.Consent) *Consent { return consentAt(c, s.now()) }
+
+func consentAt(c *consent.Consent, now time.Time) *Consent {
 	out := &Consent{
 		ID: c.ID, Provider: c.Provider, ProviderID: c.ProviderID, CredentialsID: c.CredentialsID, UserID: c.UserID,
-		Status: string(c.Status(s.now())), Cycle: c.Cycle, Custody: string(c.Custody), Scopes: c.Scopes,
+		Status: string(c.Status(now)), Cycle: c.Cycle, Custody: string(c.Custody), Scopes: c.Scopes,
 		RedirectURI: c.RedirectURI, CreatedAt: c.CreatedAt.UTC(), ConsentedAt: c.ConsentedAt.UTC(),
 		ExpiresAt: timestamp(c.ExpiresAt), ExpirySource: string(c.ExpirySource),
 		RenewableUntil: timestamp(c.RenewableUntil), NextStageAt: timestamp(c.NextStageAt), Replaces: c.Replaces,

@@ -63,7 +63,7 @@ func (c *Connector) endQuietAlarms(ctx context.Context) error {
 	}
 	since := c.now().Add(-quietAfter)
 	for _, a := range alarms {
-		if a.Kind == consent.AlarmMails || a.OpenedAt.After(since) {
+		if a.Kind == consent.AlarmMails || a.Kind == consent.AlarmWebhook || a.OpenedAt.After(since) {
 			continue
 		}
 		banks, err := c.registry.BankHealths(ctx, a.ApplicationID, a.Provider, since, "")

@@ -57,6 +57,7 @@ type Config struct {
 	NewID    func() string // unique, sortable by time, [0-9a-z]
 	Log      *slog.Logger
 	BaseURL  string // of this service, as browsers reach it, without a trailing slash
+	Targets  WebhookTargets
 }
 
 // Connector runs the use cases. It is safe for concurrent use.
@@ -69,6 +70,7 @@ type Connector struct {
 	newID    func() string
 	log      *slog.Logger
 	base     string
+	targets  WebhookTargets
 
 	mu      sync.Mutex
 	opened  map[string]openedProvider // by application and provider
@@ -92,6 +94,7 @@ func New(cfg Config) *Connector {
 		newID:    cfg.NewID,
 		log:      cfg.Log,
 		base:     strings.TrimSuffix(cfg.BaseURL, "/"),
+		targets:  cfg.Targets,
 		opened:   map[string]openedProvider{},
 		unsaved:  map[string]bool{},
 	}

@@ -18,10 +18,11 @@ const (
 
 // Upkeep takes up what was left half done: attempts stuck between the bank's
 // answer and their outcome, first links that nobody confirmed, grants that are
-// to be given back, changes of a cadence. It is safe on many replicas at once, and reports the first
-// fault only after it has tried everything.
+// to be given back, changes of a cadence, providers' webhooks whose job was
+// lost. It deletes what is kept for a time only. It is safe on many replicas at
+// once, and reports the first fault only after it has tried everything.
 func (c *Connector) Upkeep(ctx context.Context) error {
-	return errors.Join(c.recoverStale(ctx), c.endUnconfirmed(ctx), c.returnGrants(ctx), c.endRearms(ctx))
+	return errors.Join(c.recoverStale(ctx), c.endUnconfirmed(ctx), c.returnGrants(ctx), c.endRearms(ctx), c.ApplyInbound(ctx), c.purge(ctx))
 }
 
 func (c *Connector) endRearms(ctx context.Context) error {

@@ -43,6 +43,11 @@ const (
 	CodeProviderMisconfig    Code = "provider_misconfigured"
 	CodeProviderUnsupported  Code = "provider_unsupported"
 	CodeRateLimited          Code = "rate_limited"
+	CodeWebhookNotFound      Code = "webhook_endpoint_not_found"
+	CodeWebhookLimit         Code = "webhook_endpoint_limit"
+	CodeDeliveryNotFound     Code = "delivery_not_found"
+	CodeWebhookUnknown       Code = "webhook_unknown"
+	CodeWebhookUnverified    Code = "webhook_unverified"
 )
 
 // Input is one extra field that a bank needs from the person.

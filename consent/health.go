@@ -73,6 +73,9 @@ const (
 	AlarmBank AlarmKind = "bank_outage"
 	// AlarmMails: the application's mails of a day are used up.
 	AlarmMails AlarmKind = "mail_ceiling"
+	// AlarmWebhook: nothing could be delivered to a webhook endpoint for a day, so
+	// that it was paused. ProviderID is the endpoint's id.
+	AlarmWebhook AlarmKind = "webhook_paused"
 )
 
 // Alarm is something that an operator has to know of. It is opened once and
@@ -81,7 +84,7 @@ type Alarm struct {
 	ApplicationID string
 	Kind          AlarmKind
 	Provider      string
-	ProviderID    string // the bank; empty where it is about the whole provider
+	ProviderID    string // the bank; empty where it is about the whole provider; of AlarmWebhook the endpoint
 	OpenedAt      time.Time
 	ClosedAt      time.Time // zero while it is open
 	ProbeAt       time.Time // when one check is let through, to see whether it is over

@@ -74,7 +74,8 @@ type Digest struct {
 // JobDigest is the kind of the job that sends one digest; its key is DigestKey.
 const JobDigest = "digest"
 
-// DigestKey names a digest in a job; ids hold no slash.
+// DigestKey names a digest, or whatever else an application has, in a job; ids
+// hold no slash.
 func DigestKey(applicationID, id string) string { return applicationID + "/" + id }
 
 // ParseDigestKey reads what DigestKey wrote.

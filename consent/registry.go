@@ -12,7 +12,7 @@ import (
 //
 // Every method that is about one application takes its id, and sees nothing
 // of the others (law 8). Only the methods of Sweeping, Digests,
-// Health and Upkeep look across applications.
+// Webhooks, Inbound, Health and Upkeep look across applications.
 type Registry interface {
 	Applications
 	Users
@@ -23,6 +23,8 @@ type Registry interface {
 	Digests
 	Health
 	Confirmations
+	Webhooks
+	Inbound
 	Upkeep
 }
 
@@ -418,6 +420,64 @@ type Health interface {
 	// window of time, which all replicas share. It reports whether there was
 	// enough left of limit.
 	Take(ctx context.Context, applicationID, name string, window time.Time, n, limit int) (bool, error)
+}
+
+// Webhooks keeps the endpoints of applications, and what is on its way to them.
+// Every event that goes out has a delivery to each endpoint that wants it,
+// written in the step that writes the event.
+type Webhooks interface {
+	// CreateWebhookEndpoint reports false where the application has atMost
+	// endpoints already, or more.
+	CreateWebhookEndpoint(ctx context.Context, e WebhookEndpoint, atMost int) (bool, error)
+	WebhookEndpoint(ctx context.Context, applicationID, id string) (WebhookEndpoint, error)
+	// WebhookEndpoints lists the oldest first.
+	WebhookEndpoints(ctx context.Context, applicationID string) ([]WebhookEndpoint, error)
+	// ChangeWebhookEndpoint has change alter the endpoint under a lock, and
+	// writes it. Where it becomes active, what waited is due now; where it is
+	// gone, what waited has failed. change must have no effects: it may run more
+	// than once.
+	ChangeWebhookEndpoint(ctx context.Context, applicationID, id string, now time.Time, change func(*WebhookEndpoint)) (WebhookEndpoint, error)
+	// DeleteWebhookEndpoint deletes its deliveries too.
+	DeleteWebhookEndpoint(ctx context.Context, applicationID, id string) error
+
+	Deliveries(ctx context.Context, applicationID string, f DeliveryFilter) ([]Delivery, error)
+	// ReplayDeliveries makes at most Limit deliveries due now, as if for the first
+	// time, and returns how many. Those of a range that have been due anew since
+	// Now are passed over, so that calling until it returns 0 replays each once.
+	ReplayDeliveries(ctx context.Context, r Replay) (int, error)
+
+	// DispatchWebhooks makes jobs for at most limit active endpoints with
+	// something due that nobody sends to. Each gets no other until its job has
+	// claimed it, or until.
+	DispatchWebhooks(ctx context.Context, now, until time.Time, limit int) (int, error)
+	// ClaimWebhookEndpoint answers ErrBusy where it is not active, or claimed by
+	// somebody else, or to be left alone for now.
+	ClaimWebhookEndpoint(ctx context.Context, c EndpointClaim) (WebhookEndpoint, error)
+	// DueDeliveries lists what is due to an endpoint, longest due first.
+	DueDeliveries(ctx context.Context, applicationID, endpointID string, now time.Time, limit int) ([]Delivery, error)
+	// RecordDelivery writes what came of a try, and has judge alter the endpoint
+	// as ChangeWebhookEndpoint does. ErrClaimLost where the claim is not the one
+	// in force; a delivery that is over stays as it is.
+	RecordDelivery(ctx context.Context, claimID string, d Delivery, judge func(*WebhookEndpoint)) (WebhookEndpoint, error)
+	// ReleaseWebhookEndpoint ends a claim. The endpoint is left alone until free.
+	ReleaseWebhookEndpoint(ctx context.Context, c EndpointClaim, free time.Time) error
+	// PurgeDeliveries deletes at most limit deliveries that have been over since
+	// before, or have waited for as long.
+	PurgeDeliveries(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// Inbound keeps what providers sent by webhook.
+type Inbound interface {
+	// ReceiveInbound stores an event and its job in one step. It reports false
+	// where the same event is there already.
+	ReceiveInbound(ctx context.Context, e InboundEvent) (bool, error)
+	// ApplyInbound takes at most limit events that nothing has been done about
+	// yet, and makes the checks of the consents that they are about due now:
+	// those that we check, and that have not been renewed since the event. An
+	// event that is older than another of its login changes nothing.
+	ApplyInbound(ctx context.Context, now time.Time, limit int) (taken int, err error)
+	// PurgeInbound deletes at most limit events that came before a moment.
+	PurgeInbound(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Confirmations keeps what people confirmed. Lines are only ever added.

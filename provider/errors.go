@@ -29,6 +29,8 @@ const (
 	Misconfigured
 	// Unsupported: this provider cannot do that, for this bank or at all.
 	Unsupported
+	// Unverified: a webhook that the provider has not sent, for all we know.
+	Unverified
 )
 
 // None is the kind of no error. It is not of the set, and no Error has it.
@@ -43,6 +45,7 @@ var kindNames = [...]string{
 	RateLimited:    "rate_limited",
 	Misconfigured:  "misconfigured",
 	Unsupported:    "unsupported",
+	Unverified:     "unverified",
 }
 
 // String returns the stable name of the kind, as metrics and logs carry it.

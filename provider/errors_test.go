@@ -19,7 +19,7 @@ func TestKindsHaveStableNames(t *testing.T) {
 	for kind, name := range map[provider.Kind]string{
 		provider.Temporary: "temporary", provider.ReauthRequired: "reauth_required", provider.Unrenewable: "unrenewable", provider.Revoked: "revoked",
 		provider.Denied: "denied", provider.RateLimited: "rate_limited", provider.Misconfigured: "misconfigured", provider.Unsupported: "unsupported",
-		provider.None: "none", provider.Kind(8): "kind(8)", provider.Kind(-7): "kind(-7)",
+		provider.Unverified: "unverified", provider.None: "none", provider.Kind(9): "kind(9)", provider.Kind(-7): "kind(-7)",
 	} {
 		assert.Equal(t, name, kind.String())
 	}
@@ -42,7 +42,7 @@ func TestEveryErrorHasAKindThatEndsNothingByMistake(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tt.want.String(), provider.KindOf(tt.err).String())
-			for kind := provider.Temporary; kind <= provider.Unsupported; kind++ {
+			for kind := provider.Temporary; kind <= provider.Unverified; kind++ {
 				assert.Equal(t, kind == tt.want, provider.IsKind(tt.err, kind), "%s", kind)
 			}
 			e := provider.AsError(tt.err)

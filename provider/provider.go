@@ -60,6 +60,45 @@ type InputAsker interface {
 	Inputs(providerID string) []Input
 }
 
+// WebhookReceiver reads what the provider sends by webhook.
+type WebhookReceiver interface {
+	// ReceiveWebhook verifies a raw request as the provider prescribes, its age
+	// too where that is part of it. Unverified means that it is not the
+	// provider's, or no longer fresh; Unsupported that it is, but cannot be read;
+	// Temporary that it cannot be told now, for instance because a key is to be
+	// fetched.
+	ReceiveWebhook(ctx context.Context, req WebhookRequest) (Webhook, error)
+}
+
+// WebhookRequest is a request as it came in.
+type WebhookRequest struct {
+	Method string
+	Path   string // escaped, as it was sent
+	Header http.Header
+	Body   []byte
+}
+
+// Webhook is the provider's verified word. It ends nothing by itself: the
+// provider is asked about the consent.
+type Webhook struct {
+	ID            string // of the event; the same for every time that it is sent
+	Kind          WebhookKind
+	CredentialsID string
+	At            time.Time // when it happened
+}
+
+// WebhookKind is what a webhook says of a consent.
+type WebhookKind string
+
+// The kinds.
+const (
+	WebhookExpiring WebhookKind = "expiring" // about to expire
+	WebhookEnded    WebhookKind = "ended"
+	WebhookRevoked  WebhookKind = "revoked"
+	WebhookRenewed  WebhookKind = "renewed"
+	WebhookOther    WebhookKind = "other" // nothing that concerns a consent's life
+)
+
 // LinkRequest asks for a first link.
 type LinkRequest struct {
 	ProviderID    string            // bank behind the provider; empty lets the person choose in the provider's dialog

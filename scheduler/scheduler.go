@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -32,6 +33,10 @@ type Job struct {
 	Every *Schedule
 	// Timeout bounds one run; 0 takes a minute.
 	Timeout time.Duration
+	// Queue, where it is set, gives the job Workers of its own in each process,
+	// so that it waits for no other kind, and none for it.
+	Queue   string
+	Workers int
 }
 
 // Config is what a Scheduler is made of.
@@ -41,7 +46,7 @@ type Config struct {
 	Log     *slog.Logger
 	Now     func() time.Time // wall time, which is River's
 	Jobs    []Job
-	Workers int           // jobs at a time in this process, beside schedules; 0 takes 20
+	Workers int           // jobs at a time in this process, beside schedules and queues of their own; 0 takes 20
 	Poll    time.Duration // how often to look for jobs; 0 takes a second
 }
 
@@ -63,6 +68,7 @@ const (
 // Scheduler runs jobs. Build it with New; enqueuing works without Run.
 type Scheduler struct {
 	client *river.Client[*sql.Tx]
+	queues map[string]string // of the kinds that have one of their own
 	db     *sql.DB
 	sqlite bool
 }
@@ -106,11 +112,17 @@ func driver(db *sql.DB, sqlite bool) riverdriver.Driver[*sql.Tx] {
 func New(cfg Config) (*Scheduler, error) {
 	workers := river.NewWorkers()
 	var periodic []*river.PeriodicJob
+	queues, own := map[string]river.QueueConfig{}, map[string]string{}
 	for _, j := range cfg.Jobs {
+		queue := scheduleQueue
+		if j.Queue != "" {
+			queue, own[j.Kind] = j.Queue, j.Queue
+			queues[j.Queue] = river.QueueConfig{MaxWorkers: max(j.Workers, 1)}
+		}
 		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log, now: cfg.Now})
 		if j.Every != nil {
 			periodic = append(periodic, river.NewPeriodicJob(j.Every, func() (river.JobArgs, *river.InsertOpts) {
-				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: scheduleQueue}
+				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: queue}
 			}, &river.PeriodicJobOpts{ID: j.Kind, RunOnStart: true}))
 		}
 	}
@@ -120,9 +132,11 @@ func New(cfg Config) (*Scheduler, error) {
 	if cfg.Poll == 0 {
 		cfg.Poll = defaultPoll
 	}
+	queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: cfg.Workers}
+	queues[scheduleQueue] = river.QueueConfig{MaxWorkers: scheduleWorkers}
 	client, err := river.NewClient(driver(cfg.DB, cfg.SQLite), &river.Config{
 		Logger:               quiet(cfg.Log),
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, scheduleQueue: {MaxWorkers: scheduleWorkers}},
+		Queues:               queues,
 		FetchPollInterval:    cfg.Poll,
 		FetchCooldown:        min(cfg.Poll, river.FetchCooldownDefault),
 		JobTimeout:           defaultTimeout,
@@ -137,7 +151,7 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
-	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite}, nil
+	return &Scheduler{client: client, queues: own, db: cfg.DB, sqlite: cfg.SQLite}, nil
 }
 
 // quiet keeps River's own chatter out of the log; what it warns of stays.
@@ -231,7 +245,7 @@ func (s *Scheduler) Run(ctx context.Context, drain time.Duration) error {
 func (s *Scheduler) Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error {
 	params := make([]river.InsertManyParams, len(keys))
 	for i, key := range keys {
-		params[i] = river.InsertManyParams{Args: args{kind: kind, Key: key}, InsertOpts: &river.InsertOpts{MaxAttempts: queuedTimes}}
+		params[i] = river.InsertManyParams{Args: args{kind: kind, Key: key}, InsertOpts: &river.InsertOpts{MaxAttempts: queuedTimes, Queue: s.queues[kind]}}
 	}
 	if len(params) == 0 {
 		return nil
@@ -249,7 +263,7 @@ func (s *Scheduler) Waiting(ctx context.Context, tx *sql.Tx, kind string) (n int
 
 // Now has a scheduled job done at once, by whichever replica takes it.
 func (s *Scheduler) Now(ctx context.Context, kind string) error {
-	_, err := s.client.Insert(ctx, args{kind: kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: scheduleQueue})
+	_, err := s.client.Insert(ctx, args{kind: kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: cmp.Or(s.queues[kind], scheduleQueue)})
 	return err
 }
 

@@ -384,6 +384,35 @@ func TestSchedulesDoNotWaitForJobs(t *testing.T) {
 	})
 }
 
+func TestAKindWithAQueueOfItsOwnWaitsForNoOther(t *testing.T) {
+	onEach(t, func(t *testing.T, d *database) {
+		do, done := told()
+		begun, release := make(chan struct{}), make(chan struct{})
+		busy := func(context.Context, string) error {
+			begun <- struct{}{}
+			<-release
+			return nil
+		}
+		cfg := d.config(
+			scheduler.Job{Kind: "slow", Do: busy},
+			scheduler.Job{Kind: "posts", Do: do, Queue: "posts", Workers: 1},
+			scheduler.Job{Kind: "ticks", Do: do, Queue: "ticks", Every: every(t, "@every 1h")},
+		)
+		cfg.Workers = 1
+		s := build(t, cfg)
+		d.enqueue(t, s, "slow", "one")
+		start(t, s, drain)
+		within(t, begun, soon)
+		assert.Empty(t, within(t, done, soon), "a schedule's, at start")
+		d.enqueue(t, s, "posts", "a", "b")
+		assert.ElementsMatch(t, []string{"a", "b"}, []string{within(t, done, soon), within(t, done, soon)})
+		require.NoError(t, s.Now(t.Context(), "ticks"))
+		assert.Empty(t, within(t, done, soon))
+		close(release)
+		idle(t, s)
+	})
+}
+
 func TestTwoSchedulersDoEverythingOnce(t *testing.T) {
 	d := opened(t, false)
 	var runs atomic.Int64

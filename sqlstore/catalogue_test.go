@@ -135,13 +135,20 @@ func TestUpkeepReadsIndexesOnPostgres(t *testing.T) {
 		"notices_digest":  `SELECT stage FROM notices WHERE application_id = 'a' AND digest_id = 'x' ORDER BY consent_id, cycle, stage`,
 		"checks_recent": `SELECT provider_id, count(*) FROM checks
 			WHERE application_id = 'a' AND provider = 'x' AND at >= 5 AND consent_id <> 'x' GROUP BY provider_id`,
-		"checks_bad":            `SELECT DISTINCT application_id, provider FROM checks WHERE at >= 5 AND outcome <> 'ok'`,
-		"confirmations_consent": `SELECT id FROM confirmations WHERE application_id = 'a' AND consent_id = 'x' ORDER BY confirmed_at, id`,
-		"consents_listing":      `SELECT id FROM consents WHERE application_id = 'a' AND (created_at, id) > (5, 'x') ORDER BY created_at, id LIMIT 100`,
-		"consents_credentials":  `SELECT id FROM consents WHERE application_id = 'a' AND credentials_id = 'x'`,
-		"consents_user":         `SELECT id FROM consents WHERE application_id = 'a' AND user_id = 'x'`,
-		"attempts_state":        `SELECT id FROM attempts WHERE application_id = 'a' AND state_hash = 'x'`,
-		"attempts_reuse":        `SELECT id FROM attempts WHERE application_id = 'a' AND consent_id = 'x' AND reuse_key = 'x' AND status = 'started'`,
+		"checks_bad": `SELECT DISTINCT application_id, provider FROM checks WHERE at >= 5 AND outcome <> 'ok'`,
+		"webhook_deliveries_due": `SELECT event_id FROM webhook_deliveries WHERE application_id = 'a' AND endpoint_id = 'x' AND due_at <= 5
+			ORDER BY due_at LIMIT 100`,
+		"webhook_deliveries_listing": `SELECT event_id FROM webhook_deliveries WHERE application_id = 'a' AND endpoint_id = 'x' AND (at, event_id) < (5, 'x')
+			ORDER BY at DESC, event_id DESC LIMIT 100`,
+		"webhook_deliveries_age": `SELECT event_id FROM webhook_deliveries WHERE queued_at <= 5 AND (finished_at IS NULL OR finished_at <= 5) ORDER BY queued_at LIMIT 100`,
+		"inbound_events_waiting": `SELECT id FROM inbound_events WHERE processed_at IS NULL ORDER BY received_at LIMIT 100 FOR UPDATE SKIP LOCKED`,
+		"inbound_events_login":   `SELECT 1 FROM inbound_events WHERE application_id = 'a' AND provider = 'x' AND credentials_id = 'x' AND at > 5`,
+		"confirmations_consent":  `SELECT id FROM confirmations WHERE application_id = 'a' AND consent_id = 'x' ORDER BY confirmed_at, id`,
+		"consents_listing":       `SELECT id FROM consents WHERE application_id = 'a' AND (created_at, id) > (5, 'x') ORDER BY created_at, id LIMIT 100`,
+		"consents_credentials":   `SELECT id FROM consents WHERE application_id = 'a' AND credentials_id = 'x'`,
+		"consents_user":          `SELECT id FROM consents WHERE application_id = 'a' AND user_id = 'x'`,
+		"attempts_state":         `SELECT id FROM attempts WHERE application_id = 'a' AND state_hash = 'x'`,
+		"attempts_reuse":         `SELECT id FROM attempts WHERE application_id = 'a' AND consent_id = 'x' AND reuse_key = 'x' AND status = 'started'`,
 	} {
 		assert.Contains(t, plan(t, db, query), index)
 	}

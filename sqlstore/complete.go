@@ -52,6 +52,11 @@ var (
 			INSERT INTO events (` + columns(eventColumns) + `)
 			SELECT application_id, id, seq, ` + typed("event_id", "event_type", "event_at") + `, cycle, ` + typed("event_stage", "event_data") + `
 			FROM written
+		), told AS (
+			` + tellTo + `SELECT written.application_id, w.id, ` + typed("event_id") + `, written.id, written.seq, ` +
+		typed("event_type", "event_at") + `, 'pending', ` + typed("event_at", "event_at") + `
+			FROM written JOIN webhook_endpoints w ON w.application_id = written.application_id
+			WHERE CAST(:goes_out AS BOOLEAN) AND ` + listening + typed("event_type") + ` || ' %')
 		), finished AS (
 			UPDATE attempts SET status = 'renewed', reason = '', finished_at = :at, consent_id = :id, credentials_id = :credentials_id,
 				` + unclaimed + `
@@ -79,7 +84,8 @@ func (s *Store) renewInOne(ctx context.Context, r consent.Renewal) (consent.Cons
 		Claim   string `db:"claim_id"`
 		Hash    blob   `db:"token_hash"`
 		At      stamp  `db:"at"`
-	}{rowOf(&r.Consent), lineOf(&r.Event), r.AttemptID, r.ClaimID, r.TokenHash, stamp{r.At}}
+		GoesOut bool   `db:"goes_out"`
+	}{rowOf(&r.Consent), lineOf(&r.Event), r.AttemptID, r.ClaimID, r.TokenHash, stamp{r.At}, r.Event.GoesOut()}
 	arg.App = r.ApplicationID
 	var row consentRow
 	err := again(func() error { return s.query().get(ctx, renewInOne, &row, arg) })

@@ -97,8 +97,8 @@ func (s *Store) Events(ctx context.Context, applicationID, consentID string, aft
 	return out, err
 }
 
-// addEvents appends to a consent's history. The row is locked by the update,
-// so numbers have no gaps.
+// addEvents appends to a consent's history, and tells webhook endpoints. The
+// row is locked by the update, so numbers have no gaps.
 func (q query) addEvents(ctx context.Context, app, consentID string, events ...consent.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -111,12 +111,14 @@ func (q query) addEvents(ctx context.Context, app, consentID string, events ...c
 		return err
 	}
 	first := at.Seq - int64(len(events)) + 1
+	heard := told()
 	for i := range events {
+		heard.tell(app, consentID, first+int64(i), &events[i])
 		if _, err := q.exec(ctx, insertEvent, eventRowOf(app, consentID, at.Cycle, first+int64(i), &events[i])); err != nil {
 			return err
 		}
 	}
-	return nil
+	return q.tellThose(ctx, heard)
 }
 
 func (q query) addHash(ctx context.Context, app, consentID string, hash []byte) error {

@@ -59,6 +59,7 @@ func (q query) register(ctx context.Context, app string, rs []consent.Registrati
 	var hashes []hashRow
 	var events []eventRow
 	var contacts []consent.User
+	heard := told()
 	for _, id := range inserted {
 		i := byID[id]
 		r := &rs[i]
@@ -68,6 +69,7 @@ func (q query) register(ctx context.Context, app string, rs []consent.Registrati
 		}
 		for n := range r.Events {
 			events = append(events, eventRowOf(app, id, r.Consent.Cycle, int64(n)+1, &r.Events[n]))
+			heard.tell(app, id, int64(n)+1, &r.Events[n])
 		}
 		contacts = append(contacts, r.Contact)
 	}
@@ -75,6 +77,9 @@ func (q query) register(ctx context.Context, app string, rs []consent.Registrati
 		return err
 	}
 	if err := bulkExec(ctx, q, bulkEvents, events); err != nil {
+		return err
+	}
+	if err := q.tellMany(ctx, heard); err != nil {
 		return err
 	}
 	return q.mergeUsers(ctx, contacts)

@@ -80,7 +80,7 @@ func typeOf(column string) string {
 	case "at", "seq", "claimed_until", "renewable_until", "lease_until", "confirm_by":
 		return "BIGINT"
 	case "caller_state", "state_hash", "result_hash", "token_hash", "hash", "uri", "verifier", "reuse_key", "code", "kept_grant",
-		"refresh_token", "access_token", "state":
+		"refresh_token", "access_token", "state", "secret":
 		return "BYTEA"
 	}
 	if strings.HasSuffix(column, "_at") {

@@ -107,6 +107,7 @@ func (s *Store) Flag(ctx context.Context, d consent.DueFilter, judge func(*conse
 func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time) error {
 	flagged, events := table{columns: flaggedColumns}, table{columns: eventColumns}
 	notices, digests := table{columns: noticeColumns}, table{columns: digestColumns}
+	heard := told()
 	type person struct{ app, user string }
 	told := map[person]bool{}
 	for i := range judged {
@@ -119,6 +120,7 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time)
 			if err != nil {
 				return err
 			}
+			heard.tell(c.ApplicationID, c.ID, c.Seq, e)
 			events.add(c.ApplicationID, c.ID, c.Seq, e.ID, string(e.Type), stamp{e.At}.micros(), c.Cycle, e.Stage, data)
 		}
 		flagged.add(c.ApplicationID, c.ID, stamp{c.NextStageAt}.micros(), c.Seq, strings.Join(c.Announced, " "), stamp{c.ParkedAt}.micros(), c.ParkedReason)
@@ -146,7 +148,7 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time)
 			return err
 		}
 	}
-	return nil
+	return q.tellMany(ctx, heard)
 }
 
 // ParkNext implements consent.Sweeping.

@@ -149,7 +149,7 @@ func (d *development) moved(ctx context.Context) error {
 // openRegistry opens the registry and puts the demo into it.
 func (d *development) openRegistry(ctx context.Context, c config) (err error) {
 	d.mail.now = d.bank.Clock().Now
-	p := parts{now: d.bank.Clock().Now, log: d.log, mailer: &d.mail, poll: devPoll, migrate: true}
+	p := parts{now: d.bank.Clock().Now, log: d.log, mailer: &d.mail, poll: devPoll, migrate: true, loopback: true}
 	if d.sys, err = open(ctx, c, p); err != nil {
 		return err
 	}

@@ -137,7 +137,15 @@ func (s *system) allThatIsDue(ctx context.Context) error {
 	if _, _, err := s.announce(ctx); err != nil {
 		return err
 	}
-	return s.scheduler.Idle(ctx)
+	for { // what was sent may have had consequences that are to be told
+		n, err := s.webhooks.Dispatch(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.scheduler.Idle(ctx); err != nil || n == 0 {
+			return err
+		}
+	}
 }
 
 // checkCadences refuses a schedule that comes too rarely: a stage that is

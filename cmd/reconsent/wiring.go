@@ -17,6 +17,7 @@ import (
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/notify"
+	"github.com/reconsent/reconsent/notify/webhook"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/truelayer"
 	"github.com/reconsent/reconsent/scheduler"
@@ -40,6 +41,7 @@ type system struct {
 	store     *sqlstore.Store
 	connector *connector.Connector
 	scheduler *scheduler.Scheduler
+	webhooks  *notify.Webhooks
 	now       func() time.Time
 	log       *slog.Logger
 }
@@ -60,6 +62,8 @@ type parts struct {
 	sweep   scheduler.Schedule
 	poll    time.Duration // for jobs; 0 takes the default
 	migrate bool          // bring the schema up to date first
+	// loopback lets webhooks go to this machine, and by http.
+	loopback bool
 }
 
 // open connects to the registry and builds the use cases on it.
@@ -75,10 +79,14 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	if err := prepare(ctx, store, p.migrate); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	targets := webhook.NewTargets(p.loopback)
 	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
-		Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
+		Targets: targets, Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},
 	})}
+	s.webhooks = notify.NewWebhooks(notify.WebhooksConfig{
+		Registry: store, Poster: webhook.New(webhook.Config{Targets: targets, Now: time.Now, Version: version}), Keys: keys, Body: api.WebhookBody, Paused: s.connector.WebhookPaused, Now: p.now, NewID: newID, Log: p.log,
+	})
 	if s.scheduler, err = s.newScheduler(p); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -112,15 +120,15 @@ const (
 )
 
 func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
-	seconds, err := scheduler.ParseSchedule("@every 5s")
-	if err != nil {
-		return nil, err
-	}
 	halfMinute, err := scheduler.ParseSchedule("@every 30s")
 	if err != nil {
 		return nil, err
 	}
 	minute, err := scheduler.ParseSchedule("@every 1m")
+	if err != nil {
+		return nil, err
+	}
+	seconds, err := scheduler.ParseSchedule("@every 2s")
 	if err != nil {
 		return nil, err
 	}
@@ -135,9 +143,15 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
 		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},
 		{Kind: jobUpkeep, Do: func(ctx context.Context, _ string) error { return s.connector.Upkeep(ctx) }, Every: &halfMinute, Timeout: reconcileTimeout},
+		{Kind: consent.JobInbound, Do: func(ctx context.Context, _ string) error { return s.connector.ApplyInbound(ctx) }, Timeout: reconcileTimeout},
+		{Kind: consent.JobWebhooks, Do: s.webhooks.Do, Timeout: notify.JobTimeout, Queue: "webhooks", Workers: webhookWorkers},
 	}
 	return scheduler.New(scheduler.Config{DB: s.store.DB(), SQLite: s.store.IsSQLite(), Log: p.log, Now: time.Now, Jobs: jobs, Poll: p.poll})
 }
+
+// webhookWorkers is how many endpoints one process sends to at a time. Each has
+// one worker, so that a slow one slows no other.
+const webhookWorkers = 32
 
 // sweep is a sweep as a job.
 func (s *system) sweep(ctx context.Context, _ string) error {
@@ -148,11 +162,12 @@ func (s *system) sweep(ctx context.Context, _ string) error {
 	return err
 }
 
-// dispatch makes jobs of messages that are due since the last sweep: retries,
-// and what waited for its hour.
+// dispatch makes jobs of webhooks that are due, and of messages that are due
+// since the last sweep: retries, and what waited for its hour.
 func (s *system) dispatch(ctx context.Context, _ string) error {
 	_, err := s.connector.Dispatch(ctx)
-	return err
+	_, fault := s.webhooks.Dispatch(ctx)
+	return errors.Join(err, fault)
 }
 
 // announce sweeps, and sends off the messages that are due: those of the sweep

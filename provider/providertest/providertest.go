@@ -34,6 +34,9 @@ type Bank struct {
 	// Rotate makes the next refresh hand out a new refresh token and end the
 	// one before; Omit makes it hand out none. Optional.
 	Rotate, Omit func(t *testing.T)
+	// Webhook makes a request as the provider sends it; see RunWebhooks. An
+	// adapter that is a WebhookReceiver must have it.
+	Webhook func(t *testing.T, w provider.Webhook) provider.WebhookRequest
 }
 
 // Run holds an adapter to the contract.
@@ -66,6 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) Bank) {
 		{"a grant that is given back is gone", revoke},
 		{"an extension", extend},
 		{"inputs are asked for by few banks", inputs},
+		{"a webhook is the provider's own", webhooks},
 		{"a caller who has gone away", cancelled},
 		{"a grant prints as a placeholder", redacted},
 	} {
@@ -168,7 +172,7 @@ func refused(t *testing.T, err error, want provider.Kind, secrets ...string) {
 func closed(t *testing.T, e *provider.Error, secrets ...string) {
 	t.Helper()
 	assert.GreaterOrEqual(t, e.Kind, provider.Temporary)
-	assert.LessOrEqual(t, e.Kind, provider.Unsupported)
+	assert.LessOrEqual(t, e.Kind, provider.Unverified)
 	assert.NotEmpty(t, e.Op)
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("refused", "error", e, "cause", e.Err)
