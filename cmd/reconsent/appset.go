@@ -15,6 +15,7 @@ func appSetCommand(std stdio) *cobra.Command {
 	var name string
 	var paused, noMail bool
 	var mailsPerDay int
+	var branding consent.Branding
 	cmd := &cobra.Command{
 		Use: "set SHORT-NAME", Short: "Change an application's settings", Args: cobra.ExactArgs(1),
 		Long: "Changes what is named and leaves the rest. A new cadence puts the stages to come on the calendar anew; what has been announced is not announced again.",
@@ -44,6 +45,15 @@ func appSetCommand(std stdio) *cobra.Command {
 			if given("mails-per-day") {
 				app.MailsPerDay = mailsPerDay
 			}
+			if given("colour") {
+				app.Branding.Colour = branding.Colour
+			}
+			if given("logo-url") {
+				app.Branding.LogoURL = branding.LogoURL
+			}
+			if given("reply-to") {
+				app.Branding.ReplyTo = branding.ReplyTo
+			}
 			if err := sys.connector.UpdateApplication(cmd.Context(), app); err != nil {
 				return oneLine(err)
 			}
@@ -63,6 +73,7 @@ func appSetCommand(std stdio) *cobra.Command {
 	f.StringArrayVar(&renewBy, "renew-by", nil, "PROVIDER=extend, where people reconfirm with you (UK), or PROVIDER=reauth; may be repeated")
 	f.BoolVar(&paused, "paused", false, "write to nobody for now; =false goes on, with what then still holds")
 	f.BoolVar(&noMail, "no-mail", false, "never write to users: the application tells them itself; =false ends it")
+	addBranding(cmd, &branding)
 	f.IntVar(&mailsPerDay, "mails-per-day", 0, "ceiling by days of UTC; 0 for none")
 	return cmd
 }
