@@ -18,6 +18,7 @@ type spoken struct {
 	tag      string
 	messages string             // tag of its message files
 	dates    locales.Translator // months and the order of a date, from CLDR
+	first    string             // what the first day of a month is called; empty: 1
 	zones    map[string]string  // zone abbreviations that differ from the tz database's
 }
 
@@ -29,9 +30,9 @@ var spokenLanguages = []spoken{
 	{tag: "en-GB", messages: "en", dates: en_GB.New()},
 	{tag: "en-US", messages: "en", dates: en.New()},
 	{tag: "de", messages: "de", dates: de.New(), zones: map[string]string{"CET": "MEZ", "CEST": "MESZ"}},
-	{tag: "fr", messages: "fr", dates: fr.New()},
+	{tag: "fr", messages: "fr", dates: fr.New(), first: "1er"},
 	{tag: "es", messages: "es", dates: es.New()},
-	{tag: "it", messages: "it", dates: it.New()},
+	{tag: "it", messages: "it", dates: it.New(), first: "1º"},
 	{tag: "nl", messages: "nl", dates: nl.New()},
 	{tag: "pl", messages: "pl", dates: pl.New()},
 }

@@ -80,6 +80,11 @@ func TestDatesAreThoseOfTheLanguageAndTheZone(t *testing.T) {
 	}
 	assert.Equal(t, "29 March 2026", English.Date(night, paris))
 	assert.Equal(t, "28 March 2026", English.Date(night, angeles))
+	first := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+	assert.Equal(t, "1er mars 2027", Match("fr").Date(first, time.UTC))
+	assert.Equal(t, "1º marzo 2027", Match("it").Date(first, time.UTC))
+	assert.Equal(t, "11 mars 2027", Match("fr").Date(first.AddDate(0, 0, 10), time.UTC))
+	assert.Equal(t, "1. März 2027", Match("de").Date(first, time.UTC))
 	assert.Equal(t, "29. März 2026, 03:30 Uhr MESZ", Match("de").DateTime(night.Add(time.Hour), paris), "the hour that was left out")
 }
 

@@ -27,7 +27,7 @@ func Zone(name string) *time.Location {
 
 // Date returns the day of t in the zone: "29 March 2026".
 func (l Language) Date(t time.Time, zone *time.Location) string {
-	return spokenLanguages[l.row].dates.FmtDateLong(t.In(zone))
+	return spokenLanguages[l.row].date(t.In(zone))
 }
 
 // DateTime returns the minute of t in the zone, with the zone's name: "29 March
@@ -35,7 +35,16 @@ func (l Language) Date(t time.Time, zone *time.Location) string {
 func (l Language) DateTime(t time.Time, zone *time.Location) string {
 	t = t.In(zone)
 	s := &spokenLanguages[l.row]
-	return l.Say("dates.date_time", "Date", s.dates.FmtDateLong(t), "Time", s.dates.FmtTimeShort(t), "Zone", s.zoneOf(t))
+	return l.Say("dates.date_time", "Date", s.date(t), "Time", s.dates.FmtTimeShort(t), "Zone", s.zoneOf(t))
+}
+
+// date is CLDR's long form, which knows no "1er mars".
+func (s *spoken) date(t time.Time) string {
+	long := s.dates.FmtDateLong(t)
+	if rest, ok := strings.CutPrefix(long, "1 "); ok && s.first != "" {
+		return s.first + " " + rest
+	}
+	return long
 }
 
 // zoneOf returns the zone's abbreviation. Where there is none, the tz database
