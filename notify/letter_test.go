@@ -289,7 +289,7 @@ func TestTheUnsubscribeLinkIsInTheMailAndInItsHeader(t *testing.T) {
 	require.Len(t, d.post.sent, 1)
 	m := d.post.sent[0]
 	assert.Equal(t, "https://consents.example/u/acme.ada", m.ListUnsubscribe)
-	assert.Contains(t, m.Text, "Stop these reminders:\nhttps://consents.example/u/acme.ada\n")
+	assert.Contains(t, m.Text, "Stop these reminders\nhttps://consents.example/u/acme.ada\n")
 	assert.Contains(t, m.HTML, `href="https://consents.example/u/acme.ada"`)
 }
 
