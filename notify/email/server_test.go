@@ -29,7 +29,7 @@ type server struct {
 
 	mu          sync.Mutex
 	connections int
-	from        string // of the newest
+	from        string   // of the newest
 	taken       []string // mails, as they came
 	recipients  []string
 	mail, rcpt  []error // answers to the next commands, one each; then nil
@@ -101,7 +101,8 @@ func newServer(t testing.TB, k kind, password string) (*server, *Mailer) {
 	t.Cleanup(func() {
 		m.Close()
 		assert.NoError(t, srv.Close())
-		assert.NoError(t, <-done)
+		_ = l.Close() // where Serve had not begun yet
+		<-done
 	})
 	return s, m
 }
