@@ -70,7 +70,7 @@ func (c *Connector) checkApplication(app *consent.Application) error {
 	if app.MailsPerDay < 0 {
 		faults = append(faults, fmt.Errorf("mails per day %d: want 0, for no ceiling, or more", app.MailsPerDay))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, brandingFaults(app.Branding)...)...)
 }
 
 // CreateApplication registers a tenant. Every fault is reported at once.

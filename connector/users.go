@@ -18,7 +18,7 @@ import (
 
 // Contact is what an application tells us about a user.
 type Contact struct {
-	Email        string
+	Email        string // ASCII; see checkEmail
 	Phone        string // E.164
 	Name         string
 	Locale       string // BCP 47
@@ -52,6 +52,7 @@ func (c *Connector) User(ctx context.Context, app *consent.Application, userID s
 const (
 	maxName  = 200
 	maxEmail = 254 // RFC 5321 4.5.3.1.3
+	maxLocal = 64  // of it before the @, RFC 5321 4.5.3.1.1
 )
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
@@ -85,10 +86,21 @@ func checkContact(userID string, in Contact) error {
 	return nil
 }
 
+// checkEmail takes a bare address of RFC 5321 without quoted parts or address
+// literals. It takes ASCII only: whether the servers on the way speak SMTPUTF8
+// (RFC 6531) is known only when a mail comes back, which for a reminder is too
+// late. An internationalised domain has an ASCII form, xn--..., and is taken in
+// that.
 func checkEmail(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return invalid("email", "email holds characters beyond ASCII, which not every mail server accepts; write the domain in its xn-- form.")
+	}
 	addr, err := mail.ParseAddress(s)
 	if err != nil || addr.Address != s || len(s) > maxEmail || !plainText(s) {
 		return invalid("email", "email is no single address, like ada@example.org, of at most 254 bytes.")
+	}
+	if local, domain, _ := strings.Cut(s, "@"); len(local) > maxLocal || strings.HasPrefix(domain, "[") {
+		return invalid("email", "email has more than 64 bytes before the @, or a number in the place of a domain.")
 	}
 	return nil
 }

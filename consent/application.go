@@ -20,6 +20,7 @@ type Application struct {
 	NoMail        bool              // users are not written to at all: the application tells them itself
 	Paused        bool              // users are not written to; what is announced is told to them later
 	MailsPerDay   int               // ceiling, by days of UTC; 0 for none
+	Branding      Branding          // of mails and pages
 	CreatedAt     time.Time
 	RearmAt       time.Time // when Cadence was changed, until the stages to come stand on the calendar by it
 	ProviderNames []string  // configured providers, sorted

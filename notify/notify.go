@@ -33,15 +33,21 @@ type Gate interface {
 	Hold(ctx context.Context, app *consent.Application, about []consent.Consent, first bool) (until time.Time, why string, err error)
 }
 
-// Message is one mail as a channel sends it.
+// Message is one mail as a channel sends it. Names and the subject are text:
+// the channel makes headers of them.
 type Message struct {
 	ID       string // stable over retries; without angle brackets or a domain
 	To       string
-	ToName   string
+	ToName   string // may be empty
 	FromName string
-	Subject  string
-	Text     string
-	HTML     string
+	ReplyTo  string // address; empty: that of the sender
+	// ListUnsubscribe is the https address that a POST ends the reminders at
+	// (RFC 8058); empty where there is none.
+	ListUnsubscribe string
+	Language        string // BCP 47
+	Subject         string
+	Text            string
+	HTML            string
 }
 
 // Mailer hands a message over. It returns nil only where the message was

@@ -17,8 +17,6 @@ import (
 	"github.com/reconsent/reconsent/sqlstore"
 )
 
-const day = 24 * time.Hour
-
 var (
 	errLater = errors.New("451 try again later")
 	errDisk  = errors.New("the disk is full")
@@ -266,7 +264,7 @@ func TestADigestIsOneMailThatIsSentOnce(t *testing.T) {
 	assert.Equal(t, "ada@example.org", m.To)
 	assert.Equal(t, "Ada", m.ToName)
 	assert.Equal(t, "Acme", m.FromName)
-	assert.Equal(t, "Access to Mock Bank ends soon", m.Subject)
+	assert.Equal(t, "Access to Mock Bank ends in 7 days", m.Subject)
 	for _, body := range []string{m.Text, m.HTML} {
 		assert.Contains(t, body, "https://consents.example/r/"+con.ID)
 		assert.Contains(t, body, "8 March 2027, 09:00 UTC")
@@ -544,7 +542,7 @@ func TestTwoConsentsOfOneUserMakeOneMailHeadedByTheNearestLapse(t *testing.T) {
 	require.Len(t, d.post.sent, 1)
 	m := d.post.sent[0]
 	assert.Equal(t, "ada@example.org", m.To)
-	assert.Equal(t, "Access to First Bank ends soon, and more", m.Subject)
+	assert.Equal(t, "Access to First Bank ends in 1 day (and 2 more connections)", m.Subject)
 	at := -1
 	for _, con := range []consent.Consent{nearest, between, later} {
 		i := strings.Index(m.Text, "/r/"+con.ID)
@@ -572,7 +570,7 @@ func TestOfSeveralConsentsOnlyThoseThatStillHoldAreTold(t *testing.T) {
 	}
 	d.over(d.send(id), consent.DigestSent, "")
 	require.Len(t, d.post.sent, 1)
-	assert.Equal(t, "Access to Second Bank ends soon", d.post.sent[0].Subject)
+	assert.Equal(t, "Access to Second Bank ends in 7 days", d.post.sent[0].Subject)
 	assert.NotContains(t, d.post.sent[0].Text, "First Bank")
 	assert.Equal(t, map[string]consent.Outcome{"before_1d": consent.OutcomeRenewed}, d.outcomes(renewed))
 	assert.Equal(t, map[string]consent.Outcome{"before_7d": consent.OutcomeSent}, d.outcomes(waiting))

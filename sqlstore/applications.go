@@ -62,6 +62,7 @@ type settings struct {
 	NoMail       bool                      `json:"no_mail,omitempty"`
 	Paused       bool                      `json:"paused,omitempty"`
 	MailsPerDay  int                       `json:"mails_per_day,omitempty"`
+	Branding     consent.Branding          `json:"branding,omitzero"`
 }
 
 func (r *applicationRow) application() (consent.Application, error) {
@@ -78,7 +79,7 @@ func (r *applicationRow) application() (consent.Application, error) {
 		ID: r.ID, Slug: r.Slug, Name: r.Name, CreatedAt: r.CreatedAt.Time, RearmAt: r.RearmAt.Time, ProviderNames: r.Providers,
 		RedirectURIs: set.RedirectURIs, ReturnTos: set.ReturnTos, ConfirmLinks: set.ConfirmLinks,
 		Cadence: cadence, Policies: set.Policies, LinkValidity: set.LinkValidity,
-		NoMail: set.NoMail, Paused: set.Paused, MailsPerDay: set.MailsPerDay,
+		NoMail: set.NoMail, Paused: set.Paused, MailsPerDay: set.MailsPerDay, Branding: set.Branding,
 	}, nil
 }
 
@@ -86,7 +87,7 @@ func applicationRowOf(a *consent.Application) (applicationRow, error) {
 	set, err := json.Marshal(settings{
 		RedirectURIs: a.RedirectURIs, ReturnTos: a.ReturnTos, ConfirmLinks: a.ConfirmLinks,
 		Cadence: a.Cadence.Names(), Policies: a.Policies, LinkValidity: a.LinkValidity,
-		NoMail: a.NoMail, Paused: a.Paused, MailsPerDay: a.MailsPerDay,
+		NoMail: a.NoMail, Paused: a.Paused, MailsPerDay: a.MailsPerDay, Branding: a.Branding,
 	})
 	return applicationRow{ID: a.ID, Slug: a.Slug, Name: a.Name, Settings: string(set), CreatedAt: stamp{a.CreatedAt}, RearmAt: stamp{a.RearmAt}}, err
 }

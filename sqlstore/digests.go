@@ -1,8 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -35,8 +37,10 @@ var (
 	freezeDigest    = both(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
 		WHERE application_id = :app AND id = :id AND state IN ('open', 'frozen') AND (claimed_until IS NULL OR claimed_until <= :now)
 		RETURNING ` + digestColumnList)
+	// Not ordered: for an order of the primary key's a planner reads all of the
+	// application's notices in the place of the digest's few.
 	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome FROM notices
-		WHERE application_id = :app AND digest_id = :id ORDER BY consent_id, cycle, stage`)
+		WHERE application_id = :app AND digest_id = :id`)
 	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason, tries = :tries
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state IN ('open', 'frozen')`)
 	finishDigest = both(`UPDATE digests SET state = :state, reason = :reason, finished_at = :at, due_at = NULL, claim_id = '', claimed_until = NULL
@@ -148,6 +152,9 @@ func (s *Store) FreezeDigest(ctx context.Context, c consent.DigestClaim) (consen
 		notices[i] = consent.Notice{ApplicationID: r.App, ConsentID: r.ConsentID, Cycle: r.Cycle, Stage: r.Stage,
 			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome)}
 	}
+	slices.SortFunc(notices, func(a, b consent.Notice) int {
+		return cmp.Or(cmp.Compare(a.ConsentID, b.ConsentID), cmp.Compare(a.Cycle, b.Cycle), cmp.Compare(a.Stage, b.Stage))
+	})
 	return row.digest(), notices, nil
 }
 

@@ -30,6 +30,7 @@ type appOptions struct {
 	redirectURIs, returnTos, cadence []string
 	validity, window                 time.Duration
 	noConfirm                        bool
+	branding                         consent.Branding
 	provider                         providerOptions
 }
 
@@ -50,11 +51,20 @@ func appCreateCommand(std stdio) *cobra.Command {
 	f.StringArrayVar(&o.returnTos, "return-to", nil, "allowed return_to; may be repeated")
 	f.StringSliceVar(&o.cadence, "cadence", nil, cadenceHelp+" (default: "+strings.Join(consent.DefaultCadence().Names(), ",")+")")
 	f.BoolVar(&o.noConfirm, "no-confirm-links", false, "let hosted first links count without a confirmation by the application; a link sent to somebody else then brings their accounts")
+	addBranding(cmd, &o.branding)
 	f.StringVar(&o.provider.name, "provider", "", "provider to configure, for instance truelayer; 'app provider' does it later")
 	f.DurationVar(&o.validity, "validity", 90*24*time.Hour, "how long a consent lives where the provider does not say")
 	f.DurationVar(&o.window, "renewal-window", 90*24*time.Hour, "how long after its lapse a consent can be renewed")
 	o.provider.flags(cmd)
 	return cmd
+}
+
+// addBranding adds the flags of how mails and pages look.
+func addBranding(cmd *cobra.Command, b *consent.Branding) {
+	f := cmd.Flags()
+	f.StringVar(&b.Colour, "colour", "", "colour of buttons in mails and on pages, #rrggbb; text on it is black or white, whichever can be read")
+	f.StringVar(&b.LogoURL, "logo-url", "", "https address of the logo in mails, which show it 32 pixels high")
+	f.StringVar(&b.ReplyTo, "reply-to", "", "address that answers to mails go to")
 }
 
 // createApp checks everything before it stores anything.
@@ -64,7 +74,7 @@ func createApp(cmd *cobra.Command, std stdio, sys *system, slug string, o appOpt
 		return usagef("--cadence: %w", err)
 	}
 	app := consent.Application{
-		Slug: slug, Name: cmp.Or(o.name, slug), RedirectURIs: o.redirectURIs, ReturnTos: o.returnTos, Cadence: cadence, ConfirmLinks: !o.noConfirm,
+		Slug: slug, Name: cmp.Or(o.name, slug), RedirectURIs: o.redirectURIs, ReturnTos: o.returnTos, Cadence: cadence, ConfirmLinks: !o.noConfirm, Branding: o.branding,
 	}
 	if o.provider.name != "" {
 		if err := sys.connector.CheckSettings(o.provider.name, o.provider.config()); err != nil {

@@ -16,6 +16,7 @@ func appSetCommand(std stdio) *cobra.Command {
 	var name string
 	var paused, noMail bool
 	var mailsPerDay int
+	var branding consent.Branding
 	cmd := &cobra.Command{
 		Use: "set SHORT-NAME", Short: "Change an application's settings", Args: cobra.ExactArgs(1),
 		Long: "Changes what is named and leaves the rest. A new cadence puts the stages to come on the calendar anew; what has been announced is not announced again.",
@@ -48,6 +49,15 @@ func appSetCommand(std stdio) *cobra.Command {
 			if given("mails-per-day") {
 				app.MailsPerDay = mailsPerDay
 			}
+			if given("colour") {
+				app.Branding.Colour = branding.Colour
+			}
+			if given("logo-url") {
+				app.Branding.LogoURL = branding.LogoURL
+			}
+			if given("reply-to") {
+				app.Branding.ReplyTo = branding.ReplyTo
+			}
 			if err := sys.connector.UpdateApplication(cmd.Context(), app); err != nil {
 				return oneLine(err)
 			}
@@ -68,6 +78,7 @@ func appSetCommand(std stdio) *cobra.Command {
 	f.BoolVar(&paused, "paused", false, "write to nobody for now; =false goes on, with what then still holds")
 	f.BoolVar(&noMail, "no-mail", false, "never write to users: the application tells them itself; =false ends it")
 	f.IntVar(&mailsPerDay, "mails-per-day", 0, "at most so many mails a UTC day, the rest waits for the next; 0 for no limit")
+	addBranding(cmd, &branding)
 	return cmd
 }
 

@@ -34,7 +34,7 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetErr(std.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(devCommand(std), serveCommand(std), sandboxCommand(std), migrateCommand(std), appCommand(std),
+	root.AddCommand(devCommand(std), serveCommand(std), sandboxCommand(std), migrateCommand(std), appCommand(std), notifyCommand(std),
 		consentCommand(std), keysCommand(std), sweepCommand(std), doctorCommand(std), versionCommand(std))
 	strictArgs(root)
 	return root

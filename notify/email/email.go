@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/mail"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
-	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/reconsent/reconsent/notify"
 )
@@ -19,15 +21,22 @@ import (
 // Mailer sends by SMTP, over connections that it keeps. It is safe for
 // concurrent use.
 type Mailer struct {
-	client *gomail.Client
 	from   mail.Address
 	domain string
-	idle   chan *smtp.Client
+	pool   *pool
 }
 
 const (
+	// timeout bounds a dial with all that comes before the first mail, and one
+	// mail on a connection that is there. RFC 5321 4.5.3.2 allows a server more
+	// for each command; a worker that waits for it is one fewer for the rest.
 	timeout = 30 * time.Second
-	maxIdle = 8
+	// idleFor is how long a connection is kept that nobody needs: less than any
+	// server waits (RFC 5321 4.5.3.2.7 has five minutes).
+	idleFor = time.Minute
+	// maxConnections is how many there are at a time: few enough for the limits
+	// that mail providers set.
+	maxConnections = 8
 )
 
 // New returns a Mailer. server is smtp://USER:PASSWORD@HOST:PORT, which
@@ -36,7 +45,7 @@ const (
 // without. No connection is made yet.
 func New(server, from string) (*Mailer, error) {
 	u, err := url.Parse(server)
-	if err != nil || u.Host == "" || (u.Scheme != "smtp" && u.Scheme != "smtps") {
+	if err != nil || u.Hostname() == "" || (u.Scheme != "smtp" && u.Scheme != "smtps") {
 		return nil, errors.New("want smtp://user:password@host:port or smtps:// and the same") // the cause may quote the password
 	}
 	addr, err := mail.ParseAddress(from)
@@ -44,119 +53,120 @@ func New(server, from string) (*Mailer, error) {
 		return nil, errors.New("the sender is no address like \"Name <reminders@example.org>\"")
 	}
 	_, domain, _ := strings.Cut(addr.Address, "@")
-	opts := []gomail.Option{gomail.WithTimeout(timeout), gomail.WithoutNoop()}
-	if u.Scheme == "smtps" {
-		opts = append(opts, gomail.WithSSL(), gomail.WithPort(465))
-	} else {
-		policy := gomail.TLSMandatory
-		if u.Query().Get("tls") == "none" {
-			policy = gomail.NoTLS
-		}
-		opts = append(opts, gomail.WithTLSPolicy(policy), gomail.WithPort(587))
+	s := settings{host: u.Hostname(), port: 587, tls: startTLS, timeout: timeout, idle: idleFor, connections: maxConnections}
+	switch {
+	case u.Scheme == "smtps":
+		s.port, s.tls = 465, fromTheStart
+	case u.Query().Get("tls") == "none":
+		s.tls = inTheClear
 	}
 	if p := u.Port(); p != "" {
-		n, err := strconv.Atoi(p)
-		if err != nil {
+		if s.port, err = strconv.Atoi(p); err != nil {
 			return nil, fmt.Errorf("port %q is no number", p)
 		}
-		opts = append(opts, gomail.WithPort(n))
 	}
 	if u.User != nil {
-		password, _ := u.User.Password()
-		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
+		s.user = u.User.Username()
+		s.password, _ = u.User.Password()
 	}
-	client, err := gomail.NewClient(u.Hostname(), opts...)
+	p, err := newPool(s)
 	if err != nil {
 		return nil, err
 	}
-	return &Mailer{client: client, from: *addr, domain: domain, idle: make(chan *smtp.Client, maxIdle)}, nil
+	return &Mailer{from: *addr, domain: domain, pool: p}, nil
 }
 
-// Send implements notify.Mailer.
+// Send implements notify.Mailer. It returns when ctx ends, whatever the server
+// does.
 func (m *Mailer) Send(ctx context.Context, msg notify.Message) error {
-	letter, err := m.letter(msg)
+	l, err := m.letter(msg)
 	if err != nil {
-		return fmt.Errorf("%w: %w", notify.ErrRefused, err)
+		return err
 	}
-	conn, kept := m.take()
-	if conn == nil {
-		if conn, err = m.client.DialToSMTPClientWithContext(ctx); err != nil {
-			return fmt.Errorf("smtp: %w", err)
+	for {
+		c, kept, err := m.pool.take(ctx)
+		if err != nil {
+			return meaning(ctx, err)
 		}
-	}
-	err = m.client.SendWithSMTPClient(conn, letter)
-	if err != nil && kept && !answered(err) { // the server closed what was idle
-		_ = conn.Close()
-		if conn, err = m.client.DialToSMTPClientWithContext(ctx); err != nil {
-			return fmt.Errorf("smtp: %w", err)
+		err = c.send(ctx, l)
+		m.pool.put(c, err == nil || usable(err))
+		if err == nil {
+			return nil
 		}
-		err = m.client.SendWithSMTPClient(conn, letter)
+		if !kept || !gaveUp(err) || ctx.Err() != nil {
+			return meaning(ctx, err)
+		}
+		// The server had closed what was idle; nothing of the message left. The
+		// next connection may be an idle one too, so this ends when none is left.
 	}
+}
+
+// WriteTo writes the message as it would be sent.
+func (m *Mailer) WriteTo(w io.Writer, msg notify.Message) error {
+	l, err := m.letter(msg)
 	if err != nil {
-		_ = conn.Close()
-		return meaning(err)
+		return err
 	}
-	m.put(conn)
-	return nil
+	_, err = l.WriteTo(w)
+	return err
 }
 
 // Close gives the kept connections up.
-func (m *Mailer) Close() {
-	for {
-		conn, kept := m.take()
-		if !kept {
-			return
-		}
-		_ = m.client.CloseWithSMTPClient(conn)
-	}
-}
+func (m *Mailer) Close() { m.pool.close() }
 
-func (m *Mailer) take() (*smtp.Client, bool) {
-	select {
-	case conn := <-m.idle:
-		return conn, true
-	default:
-		return nil, false
-	}
-}
-
-func (m *Mailer) put(conn *smtp.Client) {
-	select {
-	case m.idle <- conn:
-	default:
-		_ = m.client.CloseWithSMTPClient(conn)
-	}
-}
-
-func (m *Mailer) letter(msg notify.Message) (*gomail.Msg, error) {
-	l := gomail.NewMsg()
-	if err := l.FromFormat(msg.FromName, m.from.Address); err != nil {
-		return nil, err
-	}
-	if err := l.AddToFormat(msg.ToName, msg.To); err != nil {
-		return nil, err
-	}
-	l.SetMessageIDWithValue(msg.ID + "@" + m.domain)
-	l.SetDate()
-	l.Subject(msg.Subject)
-	l.SetBodyString(gomail.TypeTextPlain, msg.Text)
-	l.AddAlternativeString(gomail.TypeTextHTML, msg.HTML)
-	return l, nil
-}
-
-// answered reports whether the server itself said no.
-func answered(err error) bool {
+// usable reports whether the connection can take another message after an
+// error: the server has answered this one, and not with a goodbye.
+func usable(err error) bool {
 	e, ok := errors.AsType[*gomail.SendError](err)
-	return ok && e.ErrorCode() != 0
+	return ok && e.ErrorCode() != 0 && e.ErrorCode() != goodbye && (e.Reason == gomail.ErrSMTPMailFrom || e.Reason == gomail.ErrSMTPRcptTo || e.Reason == gomail.ErrSMTPDataClose)
 }
 
-// meaning tells "never" (5yz, RFC 5321 4.2.1) from everything else.
-func meaning(err error) error {
-	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.ErrorCode() >= 500 {
-		return fmt.Errorf("%w: SMTP %d", notify.ErrRefused, e.ErrorCode()) // the text may quote the address
+// goodbye: the server closes the connection (RFC 5321 3.8).
+const goodbye = 421
+
+// gaveUp reports whether the connection was over before the message began.
+func gaveUp(err error) bool {
+	e, ok := errors.AsType[*gomail.SendError](err)
+	return ok && (e.Reason == gomail.ErrConnCheck || e.Reason == gomail.ErrSMTPMailFrom) && (e.ErrorCode() == 0 || e.ErrorCode() == goodbye)
+}
+
+// meaning tells "never" from everything else. Never is a 5yz answer (RFC 5321
+// 4.2.1) to the recipient or to the whole message. The same to a login, to the
+// sender or to the connection is a fault of ours, or the server's policy: the
+// next person's mail would meet it too, so it marks nobody's address. No text
+// of the server's is passed on: it may quote addresses.
+func meaning(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("smtp: %w", context.Cause(ctx))
 	}
 	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.ErrorCode() != 0 {
-		return fmt.Errorf("smtp: not now: %d", e.ErrorCode())
+		if e.ErrorCode() >= 500 && aboutTheMessage(e) {
+			return fmt.Errorf("%w: SMTP %d", notify.ErrRefused, e.ErrorCode())
+		}
+		return fmt.Errorf("smtp: not now: %s: %d", e.Reason, e.ErrorCode())
 	}
-	return errors.New("smtp: the connection failed")
+	if e, ok := errors.AsType[*gomail.SendError](err); ok {
+		return fmt.Errorf("smtp: the connection failed: %s", e.Reason)
+	}
+	if e, ok := errors.AsType[*textproto.Error](err); ok {
+		return fmt.Errorf("smtp: the server does not let us in: %d", e.Code)
+	}
+	if e, ok := errors.AsType[net.Error](err); ok {
+		return fmt.Errorf("smtp: no connection: %w", e)
+	}
+	return fmt.Errorf("smtp: no connection: %w", err)
+}
+
+// aboutTheMessage sorts out the 5yz answers that are about something else.
+func aboutTheMessage(e *gomail.SendError) bool {
+	switch e.Reason {
+	case gomail.ErrSMTPRcptTo:
+		// 503 and 530: we should have done something before. 552: too many
+		// recipients for now (RFC 5321 4.5.3.1.10).
+		return e.ErrorCode() != 503 && e.ErrorCode() != 530 && e.ErrorCode() != 552
+	case gomail.ErrSMTPDataClose:
+		return true
+	default:
+		return false
+	}
 }

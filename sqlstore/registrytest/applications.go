@@ -17,6 +17,7 @@ var applicationTests = []test{
 			ID: name("app"), Slug: name("slug"), Name: "Zoë's Bücher", ConfirmLinks: true,
 			RedirectURIs: []string{"https://a.example/cb?x=%2F&y=\"z\"", "http://localhost:*"}, ReturnTos: []string{"https://a.example/done"},
 			Cadence: cadence, LinkValidity: 7 * day, CreatedAt: at(time.Microsecond),
+			Branding: consent.Branding{Colour: "#0b5cad", LogoURL: "https://a.example/l.png?a=1&b=\"2\"", ReplyTo: "help@a.example"},
 			Policies: map[string]consent.Policy{"truelayer": {Validity: 90 * day, RenewalWindow: 45 * day, RenewBy: consent.RenewByExtend}},
 		}
 		require.NoError(w, w.r.CreateApplication(w.Context(), a))

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/stretchr/testify/require"
+	gomail "github.com/wneessen/go-mail"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/pgtest"
+	"github.com/reconsent/reconsent/notify"
+	"github.com/reconsent/reconsent/notify/email"
+	"github.com/reconsent/reconsent/sqlstore"
+)
+
+// counter is a mail server that counts what it takes.
+type counter struct {
+	taken       atomic.Int64
+	connections atomic.Int64
+}
+
+func (c *counter) serve(b *testing.B) (address string) {
+	b.Helper()
+	l, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
+		c.connections.Add(1)
+		return countingSession{c}, nil
+	}))
+	server.Domain, server.ErrorLog = "localhost", log.New(io.Discard, "", 0)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	b.Cleanup(func() { _ = server.Close(); <-done })
+	return l.Addr().String()
+}
+
+type countingSession struct{ c *counter }
+
+func (countingSession) Reset()                               {}
+func (countingSession) Logout() error                        { return nil }
+func (countingSession) Mail(string, *smtp.MailOptions) error { return nil }
+func (countingSession) Rcpt(string, *smtp.RcptOptions) error { return nil }
+func (s countingSession) Data(r io.Reader) error {
+	s.c.taken.Add(1)
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
+// nobodyHolds lets all mail through.
+type nobodyHolds struct{}
+
+func (nobodyHolds) Hold(context.Context, *consent.Application, []consent.Consent, bool) (time.Time, string, error) {
+	return time.Time{}, "", nil
+}
+
+// numberedLinks are links of the length of real ones.
+type numberedLinks struct{}
+
+func (numberedLinks) ReconnectLink(_ context.Context, _ *consent.Application, consentID string) (string, error) {
+	return fmt.Sprintf("https://consents.example/r/ledger.%043s", consentID), nil
+}
+
+func (numberedLinks) UnsubscribeLink(_ *consent.Application, userID string) (string, error) {
+	return fmt.Sprintf("https://consents.example/u/ledger.%0100s", userID), nil
+}
+
+// BenchmarkMail sends reminders from the registry's rows to a mail server on
+// this machine, and reports mails a second, beside a bare loop that sends the
+// same bodies with the same library over one connection, in the same run.
+func BenchmarkMail(b *testing.B) {
+	const workers = 20
+	mails := 10_000
+	if n, err := strconv.Atoi(os.Getenv("BENCH_MAILS")); err == nil {
+		mails = n
+	}
+	for _, database := range []string{"postgres", "sqlite"} {
+		b.Run(database, func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				dsn := "sqlite:" + filepath.Join(b.TempDir(), "registry.db")
+				if database == "postgres" {
+					dsn = pgtest.DSN(b, pgtest.Durable)
+				}
+				now := time.Date(2027, 3, 1, 9, 0, 0, 0, time.UTC)
+				store, app, ids := dueMails(b, dsn, mails, now)
+				var server counter
+				address := server.serve(b)
+				mailer, err := email.New("smtp://"+address+"?tls=none", "reminders@consents.example")
+				require.NoError(b, err)
+				var ours, bare counter
+				var bodies atomic.Pointer[notify.Message]
+				var claims atomic.Int64
+				n := notify.New(notify.Config{
+					Registry: store, Links: numberedLinks{}, Gate: nobodyHolds{}, Mailer: keepOne{mailer, &bodies}, Now: func() time.Time { return now },
+					NewID: func() string { return fmt.Sprintf("claim_%d", claims.Add(1)) }, Log: slog.New(slog.DiscardHandler),
+				})
+				g, ctx := errgroup.WithContext(b.Context())
+				g.SetLimit(workers)
+				begin := time.Now()
+				b.StartTimer()
+				for _, id := range ids {
+					g.Go(func() error { return n.Send(ctx, app.ID, id) })
+				}
+				require.NoError(b, g.Wait())
+				b.StopTimer()
+				took := time.Since(begin)
+				mailer.Close()
+				require.EqualValues(b, mails, server.taken.Load())
+				var sent int
+				require.NoError(b, store.DB().QueryRowContext(b.Context(), `SELECT count(*) FROM notices WHERE outcome = 'sent'`).Scan(&sent))
+				require.Equal(b, mails, sent)
+				ours.connections.Store(server.connections.Load())
+
+				begin = time.Now()
+				bareLoop(b, bare.serve(b), mails, *bodies.Load())
+				loop := time.Since(begin)
+				require.EqualValues(b, mails, bare.taken.Load())
+				b.ReportMetric(float64(mails)/took.Seconds(), "mails/s")
+				b.ReportMetric(float64(mails)/loop.Seconds(), "bare-mails/s")
+				b.ReportMetric(loop.Seconds()/took.Seconds(), "of-bare")
+				b.ReportMetric(float64(ours.connections.Load()), "connections")
+				b.ReportMetric(0, "ns/op")
+			}
+		})
+	}
+}
+
+// keepOne keeps a message, for the bare loop to send the same.
+type keepOne struct {
+	*email.Mailer
+	kept *atomic.Pointer[notify.Message]
+}
+
+func (k keepOne) Send(ctx context.Context, m notify.Message) error {
+	k.kept.CompareAndSwap(nil, &m)
+	return k.Mailer.Send(ctx, m)
+}
+
+// bareLoop sends over one connection with the library's defaults.
+func bareLoop(b *testing.B, address string, mails int, m notify.Message) {
+	b.Helper()
+	host, port, err := net.SplitHostPort(address)
+	require.NoError(b, err)
+	number, err := net.LookupPort("tcp", port)
+	require.NoError(b, err)
+	client, err := gomail.NewClient(host, gomail.WithPort(number), gomail.WithTLSPolicy(gomail.NoTLS))
+	require.NoError(b, err)
+	require.NoError(b, client.DialWithContext(b.Context()))
+	for i := range mails {
+		l := gomail.NewMsg()
+		require.NoError(b, l.From("reminders@consents.example"))
+		require.NoError(b, l.To(fmt.Sprintf("user%d@example.org", i)))
+		l.Subject(m.Subject)
+		l.SetBodyString(gomail.TypeTextPlain, m.Text)
+		l.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+		require.NoError(b, client.Send(l))
+	}
+	require.NoError(b, client.Close())
+}
+
+// dueMails makes a registry in which so many people have a digest that is due.
+func dueMails(b *testing.B, dsn string, mails int, now time.Time) (*sqlstore.Store, consent.Application, []string) {
+	b.Helper()
+	store, err := sqlstore.Open(b.Context(), dsn)
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = store.Close() })
+	require.NoError(b, store.Migrate(b.Context()))
+	app := consent.Application{ID: "app_1", Slug: "ledger", Name: "Ledger", Cadence: consent.DefaultCadence(), CreatedAt: now}
+	require.NoError(b, store.CreateApplication(b.Context(), app))
+	for from := 0; from < mails; from += 1000 {
+		var regs []consent.Registration
+		for i := from; i < min(from+1000, mails); i++ {
+			r := dueConsent(&app, i, now, 5*aDay)
+			r.Consent.UserID, r.Contact.ID = fmt.Sprintf("user%d", i), fmt.Sprintf("user%d", i)
+			r.Contact.Email, r.Contact.Name = fmt.Sprintf("user%d@example.org", i), fmt.Sprintf("User %d", i)
+			r.Contact.Locale, r.Contact.TimeZone = []string{"en", "de", "fr", "pl"}[i%4], "Europe/Paris"
+			regs = append(regs, r)
+		}
+		_, err := store.Register(b.Context(), app.ID, regs)
+		require.NoError(b, err)
+	}
+	ids := make([]string, 0, mails)
+	filter := consent.DueFilter{Now: now, Limit: 5000}
+	for len(ids) < mails {
+		judged, err := store.Flag(b.Context(), filter, func(con *consent.Consent) consent.Judgement {
+			return consent.Judgement{Flag: con.Flag(app.Cadence, now), DigestID: "dgt_" + con.ID}
+		})
+		require.NoError(b, err)
+		require.NotEmpty(b, judged)
+		for _, j := range judged {
+			ids = append(ids, "dgt_"+j.Consent.ID)
+		}
+	}
+	return store, app, ids
+}

@@ -1,0 +1,203 @@
+package email
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
+)
+
+// encryption is how a connection comes to be encrypted.
+type encryption int
+
+const (
+	startTLS     encryption = iota // demanded, after the greeting (RFC 3207)
+	fromTheStart                   // RFC 8314
+	inTheClear
+)
+
+// settings are a pool's.
+type settings struct {
+	host           string
+	port           int
+	user, password string // no login where user is empty
+	tls            encryption
+	tlsConfig      *tls.Config // nil: the system's roots
+	timeout, idle  time.Duration
+	connections    int
+}
+
+// pool keeps connections to one server. The one that was used last is taken
+// first, so that those that are too many become idle and are given up.
+type pool struct {
+	settings
+	slots  chan struct{} // one for each connection in use
+	mu     sync.Mutex
+	idling []*connection
+	closed bool
+}
+
+// connection is one to the server, ready for a message.
+type connection struct {
+	client *gomail.Client
+	smtp   *smtp.Client
+	raw    net.Conn // below any TLS: closing it ends whatever waits
+	timer  *time.Timer
+}
+
+func newPool(s settings) (*pool, error) {
+	p := &pool{settings: s, slots: make(chan struct{}, s.connections)}
+	_, err := p.newClient(nil)
+	return p, err
+}
+
+// take returns a connection: one that was kept, or else a new one. Whoever
+// takes it puts it back.
+func (p *pool) take(ctx context.Context) (c *connection, kept bool, err error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	if c := p.lastIdle(); c != nil {
+		return c, true, nil
+	}
+	if c, err = p.dial(ctx); err != nil {
+		<-p.slots
+		return nil, false, err
+	}
+	return c, false, nil
+}
+
+func (p *pool) lastIdle() *connection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n := len(p.idling) - 1; n >= 0; n-- {
+		c := p.idling[n]
+		p.idling = p.idling[:n]
+		if c.timer.Stop() {
+			return c
+		} // else it is being given up at this moment
+	}
+	return nil
+}
+
+// put keeps a connection, or closes it where it is of no more use.
+func (p *pool) put(c *connection, good bool) {
+	defer func() { <-p.slots }()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !good || p.closed {
+		_ = c.raw.Close()
+		return
+	}
+	c.timer = time.AfterFunc(p.idle, func() { p.giveUp(c) })
+	p.idling = append(p.idling, c)
+}
+
+// giveUp ends a connection that nobody needed for long.
+func (p *pool) giveUp(c *connection) {
+	p.mu.Lock()
+	for i := range p.idling {
+		if p.idling[i] == c {
+			p.idling = append(p.idling[:i], p.idling[i+1:]...)
+			break
+		}
+	}
+	p.mu.Unlock()
+	c.quit()
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	idling := p.idling
+	p.idling, p.closed = nil, true
+	p.mu.Unlock()
+	for _, c := range idling {
+		if c.timer.Stop() {
+			c.quit()
+		}
+	}
+}
+
+// dial connects, encrypts and logs in.
+func (p *pool) dial(ctx context.Context) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	c := &connection{}
+	inTime := func() bool { return true }
+	var err error
+	c.client, err = p.newClient(func(dialling context.Context, network, address string) (net.Conn, error) {
+		raw, err := (&net.Dialer{}).DialContext(dialling, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c.raw = raw
+		inTime = context.AfterFunc(ctx, func() { _ = raw.Close() }) // the library's own deadline is a fixed one
+		if p.tls != fromTheStart {
+			return raw, nil
+		}
+		secure := tls.Client(raw, p.config())
+		return secure, secure.HandshakeContext(dialling)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.smtp, err = c.client.DialToSMTPClientWithContext(ctx)
+	if !inTime() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil && c.raw != nil {
+		_ = c.raw.Close() // the library leaves it open
+	}
+	return c, err
+}
+
+func (p *pool) config() *tls.Config {
+	if p.tlsConfig != nil {
+		return p.tlsConfig
+	}
+	return &tls.Config{ServerName: p.host, MinVersion: tls.VersionTLS12}
+}
+
+func (p *pool) newClient(dial gomail.DialContextFunc) (*gomail.Client, error) {
+	// Without RSET: after a message the server has nothing left to forget, and a
+	// message whose acceptance stands must not fail by what follows it.
+	opts := []gomail.Option{gomail.WithTimeout(p.timeout), gomail.WithoutNoop(), gomail.WithoutRset(), gomail.WithPort(p.port), gomail.WithTLSConfig(p.config())}
+	if dial != nil {
+		opts = append(opts, gomail.WithDialContextFunc(dial))
+	}
+	switch p.tls {
+	case startTLS:
+		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
+	case fromTheStart:
+		// The connection is encrypted already, and such a server offers no
+		// STARTTLS; this policy has the library see that a password is safe on it.
+		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
+	case inTheClear:
+		opts = append(opts, gomail.WithTLSPolicy(gomail.NoTLS))
+	}
+	if p.user != "" {
+		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(p.user), gomail.WithPassword(p.password))
+	}
+	return gomail.NewClient(p.host, opts...)
+}
+
+// send hands one message over. The library knows no context: its end closes
+// the connection under it.
+func (c *connection) send(ctx context.Context, l *gomail.Msg) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+	defer stop()
+	return c.client.SendWithSMTPClient(c.smtp, l)
+}
+
+// quit says goodbye, and waits a second for the answer.
+func (c *connection) quit() {
+	_ = c.smtp.UpdateDeadline(time.Second)
+	_ = c.client.CloseWithSMTPClient(c.smtp)
+	_ = c.raw.Close()
+}

@@ -1,0 +1,206 @@
+package notify
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"strings"
+	texttemplate "text/template"
+	"time"
+	"unicode"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/locale"
+)
+
+//go:embed templates/mail.html templates/mail.txt
+var files embed.FS
+
+var (
+	htmlMail = template.Must(template.ParseFS(files, "templates/mail.html"))
+	textMail = texttemplate.Must(texttemplate.ParseFS(files, "templates/mail.txt"))
+)
+
+// Letter is all that a reminder mail is made of.
+type Letter struct {
+	Application *consent.Application
+	User        *consent.User
+	About       []About // the nearest lapse first; at least one
+	Unsubscribe string  // the link that ends reminders; empty where there is none
+	Now         time.Time
+}
+
+// About is one consent that a letter tells of.
+type About struct {
+	Consent *consent.Consent
+	Link    string // leads to the bank
+}
+
+// page is what the templates are given. Everything is said already; the HTML
+// template escapes.
+type page struct {
+	Language    string
+	Application string
+	Logo        string
+	Ground, Ink string // colours of the button and its text
+	Headline    string
+	Preheader   string // what mail readers show beside the subject
+	Greeting    string
+	Items       []item
+	Security    string
+	Reason      string
+	Unsubscribe string // link; empty where there is none
+	Stop        string // what it is called
+}
+
+// item is one consent of a letter.
+type item struct {
+	Bank     string
+	Account  string
+	Sentence string // what is, or will be, with it
+	Link     string
+	Button   string
+}
+
+// Render writes the mail in the user's language, with dates in the user's time
+// zone: English and UTC where those are unknown. id becomes its Message-ID.
+func Render(id string, l *Letter) (Message, error) {
+	lang, zone := locale.Match(l.User.Locale), locale.Zone(l.User.TimeZone)
+	app := oneLine(l.Application.Name)
+	p := page{
+		Language: lang.Tag(), Application: locale.Isolate(app), Logo: l.Application.Branding.LogoURL,
+		Ground: l.Application.Branding.Ground(), Ink: l.Application.Branding.Ink(),
+		Headline: headline(lang, l.About, l.Now, zone),
+		Greeting: lang.Say("mail.greeting", "Name", oneLine(l.User.Name)),
+		Security: lang.Say("mail.security", "App", app), Reason: lang.Say("mail.reason", "App", app),
+		Unsubscribe: l.Unsubscribe, Stop: lang.Say("mail.unsubscribe"),
+	}
+	for _, a := range l.About {
+		p.Items = append(p.Items, itemFor(lang, l.Application, a, l.Now, zone))
+	}
+	p.Preheader = p.Items[0].Sentence
+	var html, text bytes.Buffer
+	if err := htmlMail.Execute(&html, p); err != nil {
+		return Message{}, err
+	}
+	if err := textMail.Execute(&text, p); err != nil {
+		return Message{}, err
+	}
+	return Message{
+		ID: id, To: l.User.Email, ToName: locale.Isolate(oneLine(l.User.Name)), FromName: p.Application,
+		ReplyTo: l.Application.Branding.ReplyTo, ListUnsubscribe: l.Unsubscribe, Language: p.Language,
+		Subject: p.Headline, Text: wrap(text.String()), HTML: html.String(),
+	}, nil
+}
+
+// headline is the subject too: what is, and with which bank, of the nearest.
+func headline(lang locale.Language, about []About, now time.Time, zone *time.Location) string {
+	con := about[0].Consent
+	bank := oneLine(con.BankName)
+	s, days := situationOf(con, now, zone)
+	var said string
+	switch s {
+	case endsInDays:
+		said = lang.Say("mail.subject_days", "Bank", bank, "Count", days)
+	case endsInHours:
+		said = lang.Say("mail.subject_hours", "Bank", bank)
+	case endsToday:
+		said = lang.Say("mail.subject_today", "Bank", bank)
+	case hasStopped:
+		said = lang.Say("mail.subject_stopped", "Bank", bank)
+	case endedEarly:
+		said = lang.Say("mail.subject_early", "Bank", bank)
+	case stillStopped:
+		said = lang.Say("mail.subject_long", "Bank", bank)
+	case windowCloses:
+		if said = lang.Say("mail.subject_window_hours", "Bank", bank); days > 0 {
+			said = lang.Say("mail.subject_window", "Bank", bank, "Count", days)
+		}
+	case cannotRenew:
+		said = lang.Say("mail.subject_unrenewable", "Bank", bank)
+	}
+	if more := len(about) - 1; more > 0 {
+		said = lang.Say("mail.and_more", "Subject", locale.Sentence(said), "Count", more)
+	}
+	return said
+}
+
+func itemFor(lang locale.Language, app *consent.Application, a About, now time.Time, zone *time.Location) item {
+	con := a.Consent
+	it := item{Bank: locale.Isolate(oneLine(con.BankName)), Account: locale.Isolate(oneLine(con.AccountLabel)), Link: a.Link}
+	if it.Bank == "" {
+		it.Bank = lang.Say("mail.bank")
+	}
+	when, name := lang.DateTime(con.LapsesAt, zone), oneLine(app.Name)
+	until := ""
+	if !con.RenewableUntil.IsZero() {
+		until = lang.DateTime(con.RenewableUntil, zone)
+	}
+	it.Button = lang.Say("mail.button_reconnect")
+	switch s, _ := situationOf(con, now, zone); s {
+	case endsInDays, endsInHours, endsToday:
+		it.Button = lang.Say("mail.button_keep")
+		if it.Sentence = lang.Say("mail.ends", "When", when); app.Policy(con.Provider).RenewBy == consent.RenewByExtend {
+			it.Sentence = lang.Say("mail.ends_extend", "When", when)
+		}
+	case hasStopped:
+		it.Sentence = lang.Say("mail.stopped", "When", when, "App", name)
+	case endedEarly:
+		it.Sentence = lang.Say("mail.early", "When", when, "App", name)
+	case stillStopped:
+		it.Sentence = lang.Say("mail.long", "When", when, "App", name, "Until", until)
+	case windowCloses:
+		it.Sentence = lang.Say("mail.window", "When", when, "Until", until)
+	case cannotRenew:
+		it.Sentence = lang.Say("mail.unrenewable", "When", when)
+		it.Button = lang.Say("mail.button_link")
+	}
+	return it
+}
+
+// longestName is how much of a name is shown, in characters.
+const longestName = 80
+
+// oneLine makes of a name what can stand in a line and in a header: without
+// control characters or line breaks, and not too long.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	s = strings.TrimSpace(s)
+	if runes := []rune(s); len(runes) > longestName {
+		s = strings.TrimSpace(string(runes[:longestName-1])) + "…"
+	}
+	return s
+}
+
+// longestLine is that of plain text (RFC 5322 2.1.1).
+const longestLine = 77
+
+// wrap breaks long lines between words. A word that is longer, a link, stays
+// whole.
+func wrap(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		width := 0
+		for i, word := range strings.Split(strings.TrimSuffix(line, "\n"), " ") {
+			n := len([]rune(word))
+			switch {
+			case i == 0:
+			case width+1+n > longestLine:
+				b.WriteByte('\n')
+				width = 0
+			default:
+				b.WriteByte(' ')
+				width++
+			}
+			b.WriteString(word)
+			width += n
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
