@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -33,15 +35,27 @@ var (
 	freezeDigest    = both(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
 		WHERE application_id = :app AND id = :id AND state IN ('open', 'frozen') AND (claimed_until IS NULL OR claimed_until <= :now)
 		RETURNING ` + digestColumnList)
-	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome FROM notices
-		WHERE application_id = :app AND digest_id = :id ORDER BY consent_id, cycle, stage`)
+	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome, EXISTS (
+			SELECT 1 FROM notices t WHERE t.application_id = n.application_id AND t.consent_id = n.consent_id AND t.cycle = n.cycle
+				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%'
+		) AS told_of_end
+		FROM notices n WHERE application_id = :app AND digest_id = :id ORDER BY consent_id, cycle, stage`)
 	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason, tries = :tries
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state IN ('open', 'frozen')`)
 	finishDigest = both(`UPDATE digests SET state = :state, reason = :reason, finished_at = :at, due_at = NULL, claim_id = '', claimed_until = NULL
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
-	setOutcome = both(`UPDATE notices SET outcome = :outcome
+	tellEmailUnreachable = tellUnreachable(`email_unreachable_cycle`)
+	tellSMSUnreachable   = tellUnreachable(`sms_unreachable_cycle`)
+	setOutcome           = both(`UPDATE notices SET outcome = :outcome
 		WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle AND stage = :stage AND channel = :channel`)
 )
+
+// tellUnreachable records that a consent has its event in this cycle, and so
+// counts whether it is to have one.
+func tellUnreachable(column string) *statement {
+	return both(`UPDATE consents SET ` + column + ` = cycle WHERE application_id = :app AND id = :id AND cycle = :cycle AND revoked_at IS NULL
+		AND (` + column + ` <> cycle OR CAST(:always AS BOOLEAN))`)
+}
 
 // dispatch leaves alone the digest of a user of whom something is still to be
 // announced: it is to come along, also where another sweep has it in hand.
@@ -51,7 +65,7 @@ func dispatch(lock string) string {
 			SELECT 1 FROM consents c WHERE c.application_id = d.application_id AND c.user_id = d.user_id
 				AND c.next_stage_at <= :now AND c.revoked_at IS NULL AND NOT c.pending))
 		ORDER BY due_at LIMIT :limit` + lock + `
-	) RETURNING application_id, id`
+	) RETURNING application_id, id, channel`
 }
 
 type digestRow struct {
@@ -85,23 +99,31 @@ type noticeRow struct {
 	Channel   string `db:"channel"`
 	DigestID  string `db:"digest_id"`
 	Outcome   string `db:"outcome"`
+	ToldOfEnd bool   `db:"told_of_end"`
 }
 
 // Dispatch implements consent.Digests.
 func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error) {
-	var keys []string
+	total := 0
 	err := s.atomic(ctx, func(q query) error {
 		var rows []digestRow
 		if err := q.list(ctx, dispatchDigests, &rows, args{"now": stamp{now}, "until": stamp{until}, "limit": limit}); err != nil {
 			return err
 		}
-		keys = make([]string, len(rows))
+		total = len(rows)
+		keys := map[string][]string{} // by kind of job
 		for i := range rows {
-			keys[i] = consent.DigestKey(rows[i].App, rows[i].ID)
+			kind := consent.DigestJob(consent.Channel(rows[i].Channel))
+			keys[kind] = append(keys[kind], consent.DigestKey(rows[i].App, rows[i].ID))
 		}
-		return s.queue.Enqueue(ctx, q.tx.Tx, consent.JobDigest, keys)
+		for _, kind := range slices.Sorted(maps.Keys(keys)) {
+			if err := s.queue.Enqueue(ctx, q.tx.Tx, kind, keys[kind]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return len(keys), err
+	return total, err
 }
 
 // Digest implements consent.Digests.
@@ -135,7 +157,7 @@ func (s *Store) FreezeDigest(ctx context.Context, c consent.DigestClaim) (consen
 	notices := make([]consent.Notice, len(rows))
 	for i, r := range rows {
 		notices[i] = consent.Notice{ApplicationID: r.App, ConsentID: r.ConsentID, Cycle: r.Cycle, Stage: r.Stage,
-			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome)}
+			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome), ToldOfEnd: r.ToldOfEnd}
 	}
 	return row.digest(), notices, nil
 }
@@ -151,18 +173,54 @@ func (s *Store) PostponeDigest(ctx context.Context, d consent.Digest, due time.T
 
 // FinishDigest implements consent.Digests.
 func (s *Store) FinishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
-	return s.atomic(ctx, func(q query) error {
-		n, err := q.exec(ctx, finishDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID,
-			"state": string(d.State), "reason": d.Reason, "at": stamp{d.FinishedAt}})
-		if err != nil {
+	return s.atomic(ctx, func(q query) error { return q.finishDigest(ctx, d, notices) })
+}
+
+func (q query) finishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
+	n, err := q.exec(ctx, finishDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID,
+		"state": string(d.State), "reason": d.Reason, "at": stamp{d.FinishedAt}})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return consent.ErrClaimLost
+	}
+	for _, n := range notices {
+		if err := q.one(ctx, setOutcome, args{"app": n.ApplicationID, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage,
+			"channel": string(n.Channel), "outcome": string(n.Outcome)}); err != nil {
 			return err
 		}
-		if n == 0 {
-			return consent.ErrClaimLost
+	}
+	return nil
+}
+
+// FinishUnreachable implements consent.Digests.
+func (s *Store) FinishUnreachable(ctx context.Context, u consent.Unreachable) error {
+	d := u.Digest
+	mark, tell := markEmail, tellEmailUnreachable
+	if d.Channel == consent.ChannelSMS {
+		mark, tell = markPhone, tellSMSUnreachable
+	}
+	return s.atomic(ctx, func(q query) error {
+		if err := q.finishDigest(ctx, d, u.Notices); err != nil {
+			return err
 		}
-		for _, n := range notices {
-			if err := q.one(ctx, setOutcome, args{"app": n.ApplicationID, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage,
-				"channel": string(n.Channel), "outcome": string(n.Outcome)}); err != nil {
+		if u.Refused != "" {
+			arg := args{"app": d.ApplicationID, "id": d.UserID, "address": u.Refused, "at": stamp{d.FinishedAt}}
+			if _, err := q.exec(ctx, mark, arg); err != nil {
+				return err
+			}
+		}
+		for i := range u.Events {
+			e := &u.Events[i]
+			n, err := q.exec(ctx, tell, args{"app": d.ApplicationID, "id": e.ConsentID, "cycle": e.Cycle, "always": u.Refused != ""})
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				continue
+			}
+			if err := q.addEvents(ctx, d.ApplicationID, e.ConsentID, *e); err != nil {
 				return err
 			}
 		}
