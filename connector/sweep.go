@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,8 +152,15 @@ func (c *Connector) judge(app *consent.Application, con *consent.Consent, now ti
 		j.Events = append(j.Events, c.stageEvent(s, con, now, map[string]any{"skipped": true, "overtaken_by": announce.Name}))
 	}
 	j.Events = append(j.Events, c.stageEvent(announce, con, now, map[string]any{}))
-	if !app.NoMail {
-		j.DigestID = "dgt_" + c.newID()
+	if app.NoMail {
+		return j
+	}
+	j.DigestID = "dgt_" + c.newID()
+	if slices.Contains(app.SMSStages, announce.Name) {
+		j.SMSDigestID = "dgt_" + c.newID()
+	}
+	j.NoAddress = func() consent.Event {
+		return c.event(consent.EventUserUnreachable, now, map[string]any{"channel": string(consent.ChannelEmail), "reason": "no_address"})
 	}
 	return j
 }

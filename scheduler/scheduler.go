@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -30,6 +31,12 @@ type Job struct {
 	Every *Schedule
 	// Timeout bounds one run; 0 takes a minute.
 	Timeout time.Duration
+	// Queue, where it is set, keeps the work apart from all that is in other
+	// queues: [a-z0-9_-].
+	Queue string
+	// Workers is how many of the queue's jobs run at a time in this process; 0
+	// takes Config.Workers. Where jobs share a queue, the most that one asks for.
+	Workers int
 }
 
 // Config is what a Scheduler is made of.
@@ -39,7 +46,7 @@ type Config struct {
 	Log     *slog.Logger
 	Now     func() time.Time // wall time, which is River's
 	Jobs    []Job
-	Workers int           // jobs at a time in this process, beside schedules; 0 takes 20
+	Workers int           // jobs at a time in this process, beside schedules and other queues; 0 takes 20
 	Poll    time.Duration // how often to look for jobs; 0 takes a second
 }
 
@@ -63,6 +70,7 @@ type Scheduler struct {
 	client *river.Client[*sql.Tx]
 	db     *sql.DB
 	sqlite bool
+	queues map[string]string // by kind; what is missing has the default
 }
 
 // Migrate brings River's tables up to date.
@@ -104,7 +112,16 @@ func driver(db *sql.DB, sqlite bool) riverdriver.Driver[*sql.Tx] {
 func New(cfg Config) (*Scheduler, error) {
 	workers := river.NewWorkers()
 	var periodic []*river.PeriodicJob
+	if cfg.Workers == 0 {
+		cfg.Workers = defaultWorkers
+	}
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, scheduleQueue: {MaxWorkers: scheduleWorkers}}
+	queueOf := map[string]string{}
 	for _, j := range cfg.Jobs {
+		if j.Queue != "" {
+			queues[j.Queue] = river.QueueConfig{MaxWorkers: max(queues[j.Queue].MaxWorkers, cmp.Or(j.Workers, cfg.Workers))}
+			queueOf[j.Kind] = j.Queue
+		}
 		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log, now: cfg.Now})
 		if j.Every != nil {
 			periodic = append(periodic, river.NewPeriodicJob(j.Every, func() (river.JobArgs, *river.InsertOpts) {
@@ -112,15 +129,12 @@ func New(cfg Config) (*Scheduler, error) {
 			}, &river.PeriodicJobOpts{ID: j.Kind, RunOnStart: true}))
 		}
 	}
-	if cfg.Workers == 0 {
-		cfg.Workers = defaultWorkers
-	}
 	if cfg.Poll == 0 {
 		cfg.Poll = defaultPoll
 	}
 	client, err := river.NewClient(driver(cfg.DB, cfg.SQLite), &river.Config{
 		Logger:               quiet(cfg.Log),
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, scheduleQueue: {MaxWorkers: scheduleWorkers}},
+		Queues:               queues,
 		FetchPollInterval:    cfg.Poll,
 		FetchCooldown:        min(cfg.Poll, river.FetchCooldownDefault),
 		JobTimeout:           defaultTimeout,
@@ -135,7 +149,7 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
-	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite}, nil
+	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite, queues: queueOf}, nil
 }
 
 // quiet keeps River's own chatter out of the log; what it warns of stays.
@@ -220,7 +234,7 @@ func (s *Scheduler) Run(ctx context.Context, drain time.Duration) error {
 func (s *Scheduler) Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error {
 	params := make([]river.InsertManyParams, len(keys))
 	for i, key := range keys {
-		params[i] = river.InsertManyParams{Args: args{kind: kind, Key: key}, InsertOpts: &river.InsertOpts{MaxAttempts: queuedTimes}}
+		params[i] = river.InsertManyParams{Args: args{kind: kind, Key: key}, InsertOpts: &river.InsertOpts{MaxAttempts: queuedTimes, Queue: s.queues[kind]}}
 	}
 	if len(params) == 0 {
 		return nil
