@@ -59,6 +59,7 @@ func (s *Server) Handler() http.Handler {
 		r.Handle(op.method, ginPath(op.path), s.authenticated(op.handle))
 	}
 	s.pages(r)
+	s.unsubscribePages(r)
 	s.health(r)
 	return r
 }

@@ -11,8 +11,8 @@ import (
 )
 
 func appSetCommand(std stdio) *cobra.Command {
-	var cadence, renewBy []string
-	var name string
+	var cadence, renewBy, smsStages []string
+	var name, quietHours string
 	var paused, noMail bool
 	var mailsPerDay int
 	cmd := &cobra.Command{
@@ -44,6 +44,14 @@ func appSetCommand(std stdio) *cobra.Command {
 			if given("mails-per-day") {
 				app.MailsPerDay = mailsPerDay
 			}
+			if given("sms-stages") {
+				app.SMSStages = smsStages
+			}
+			if given("quiet-hours") {
+				if app.QuietHours, err = consent.ParseQuietHours(quietHours); err != nil {
+					return usagef("--quiet-hours: %w", err)
+				}
+			}
 			if err := sys.connector.UpdateApplication(cmd.Context(), app); err != nil {
 				return oneLine(err)
 			}
@@ -64,6 +72,8 @@ func appSetCommand(std stdio) *cobra.Command {
 	f.BoolVar(&paused, "paused", false, "write to nobody for now; =false goes on, with what then still holds")
 	f.BoolVar(&noMail, "no-mail", false, "never write to users: the application tells them itself; =false ends it")
 	f.IntVar(&mailsPerDay, "mails-per-day", 0, "ceiling by days of UTC; 0 for none")
+	f.StringSliceVar(&smsStages, "sms-stages", nil, "stages of the cadence that users with a phone are told of by SMS too, for instance before_1d,lapse; \"\" for none")
+	f.StringVar(&quietHours, "quiet-hours", "", "when nobody is written to, by the user's clock (UTC where unknown), for instance 22:00-07:00; \"\" ends it")
 	return cmd
 }
 

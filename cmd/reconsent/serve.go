@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/notify/email"
+	"github.com/reconsent/reconsent/notify/sms"
 	"github.com/reconsent/reconsent/scheduler"
 )
 
@@ -22,7 +23,7 @@ func serveCommand(std stdio) *cobra.Command {
 			return serve(cmd.Context(), c, std)
 		},
 	}
-	addSettings(cmd, "database-url", "keys", "addr", "base-url", "log-level", "sweep-schedule", "smtp-url", "mail-from")
+	addSettings(cmd, "database-url", "keys", "addr", "base-url", "log-level", "sweep-schedule", "smtp-url", "mail-from", "sms-url", "sms-body", "sms-header")
 	return cmd
 }
 
@@ -40,6 +41,11 @@ func serve(ctx context.Context, c config, std stdio) error {
 		}
 		defer mailer.Close()
 		p.mailer = mailer
+	}
+	if c.smsURL != "" {
+		if p.sms, err = sms.New(c.smsURL, sms.Options{Body: c.smsBody, Header: c.smsHeader}); err != nil {
+			return err
+		}
 	}
 	sys, err := open(ctx, c, p)
 	if err != nil {
