@@ -384,6 +384,37 @@ func TestSchedulesDoNotWaitForJobs(t *testing.T) {
 	})
 }
 
+func TestQueuesDoNotWaitForOneAnother(t *testing.T) {
+	onEach(t, func(t *testing.T, d *database) {
+		do, done := told()
+		begun, release := make(chan struct{}), make(chan struct{})
+		cfg := d.config(scheduler.Job{Kind: "quick", Do: do, Queue: "sms"}, scheduler.Job{Kind: "other", Do: do}, scheduler.Job{
+			Kind: "slow", Queue: "mail", Workers: 2, Do: func(context.Context, string) error {
+				begun <- struct{}{}
+				<-release
+				return nil
+			},
+		})
+		cfg.Workers = 1
+		s := build(t, cfg)
+		d.enqueue(t, s, "slow", "one", "two", "three")
+		start(t, s, drain)
+		within(t, begun, soon)
+		within(t, begun, soon) // all workers of the queue are at it, and one more job waits
+		d.enqueue(t, s, "quick", "by")
+		d.enqueue(t, s, "other", "too")
+		assert.ElementsMatch(t, []string{"by", "too"}, []string{within(t, done, soon), within(t, done, soon)})
+		select {
+		case <-begun:
+			assert.Fail(t, "two workers did three jobs at a time")
+		default:
+		}
+		close(release)
+		within(t, begun, soon)
+		idle(t, s)
+	})
+}
+
 func TestTwoSchedulersDoEverythingOnce(t *testing.T) {
 	d := opened(t, false)
 	var runs atomic.Int64
