@@ -115,11 +115,11 @@ func TestQuietHoursEndWhereTheClockSaysSo(t *testing.T) {
 		}
 		shown := func(at time.Time) bool { // by the digits of a clock, not by arithmetic
 			s := at.In(loc).Format("15:04")
-			if f, e := clock(from), clock(to); f < e {
+			f, e := clock(from), clock(to)
+			if f < e {
 				return f <= s && s < e
-			} else {
-				return s >= f || s < e
 			}
+			return s >= f || s < e
 		}
 		until := q.Until(now, loc)
 		require.Equal(t, shown(now), !until.IsZero())

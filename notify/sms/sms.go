@@ -33,7 +33,7 @@ const maxAnswer = 1 << 16
 // or the SID of a messaging service, or https://... of a gateway. No connection
 // is made yet.
 func New(address string, o Options) (notify.Mailer, error) {
-	const want = "want twilio://ACCOUNT_SID:AUTH_TOKEN@FROM or https://... of a gateway"
+	const want = "want twilio://ACCOUNT_SID:AUTH_TOKEN@FROM or https://... of a gateway" //nolint:gosec // the form of an address, not one
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return nil, errors.New(want) // the cause may quote the secret

@@ -110,9 +110,8 @@ var reachTests = []test{
 		assert.Equal(w, u, w.lookUp(u))
 	}},
 	{"Flag/by each channel that reaches the user, a message of its own", func(w *world) {
-		e := newEra()
 		for _, tt := range []struct{ email, phone bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-			e = newEra()
+			e := newEra()
 			email, phone := "", ""
 			if tt.email {
 				email = "ada@example.org"
