@@ -60,6 +60,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	r.POST("/webhooks/:provider/:application", s.inboundWebhook)
 	s.pages(r)
+	s.unsubscribePages(r)
 	s.health(r)
 	return r
 }

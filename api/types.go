@@ -97,12 +97,17 @@ type User struct {
 	HasPassword bool      `json:"has_password" required:"true" description:"A password hash was imported"`
 	CreatedAt   time.Time `json:"created_at" required:"true"`
 	UpdatedAt   time.Time `json:"updated_at" required:"true"`
+
+	UnsubscribedAt *time.Time `json:"unsubscribed_at,omitempty" description:"Since when the person wants no reminders; only that access has stopped is still told"`
+	EmailRefusedAt *time.Time `json:"email_refused_at,omitempty" description:"When a mail server refused the address for good; another address ends it"`
+	PhoneRefusedAt *time.Time `json:"phone_refused_at,omitempty" description:"Likewise of the phone"`
 }
 
 func userOf(u consent.User) User {
 	return User{
 		ID: u.ID, Email: u.Email, Phone: u.Phone, Name: u.Name, Locale: u.Locale, TimeZone: u.TimeZone,
 		HasPassword: len(u.PasswordHash) > 0, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(),
+		UnsubscribedAt: timestamp(u.UnsubscribedAt), EmailRefusedAt: timestamp(u.EmailRefusedAt), PhoneRefusedAt: timestamp(u.PhoneRefusedAt),
 	}
 }
 

@@ -67,6 +67,18 @@ func (c *Connector) checkApplication(app *consent.Application) error {
 			faults = append(faults, fmt.Errorf("policy for provider %q: no such provider in this build", name))
 		}
 	}
+	cadence := app.Cadence
+	if len(cadence) == 0 {
+		cadence = consent.DefaultCadence()
+	}
+	for i, stage := range app.SMSStages {
+		switch {
+		case !slices.Contains(cadence.Names(), stage):
+			faults = append(faults, fmt.Errorf("SMS stage %q: not in the application's cadence, which has %s", stage, strings.Join(cadence.Names(), ", ")))
+		case slices.Contains(app.SMSStages[:i], stage):
+			faults = append(faults, fmt.Errorf("SMS stage %q: named twice", stage))
+		}
+	}
 	if app.MailsPerDay < 0 {
 		faults = append(faults, fmt.Errorf("mails per day %d: want 0, for no ceiling, or more", app.MailsPerDay))
 	}

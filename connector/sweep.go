@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,8 +179,15 @@ func (c *Connector) judge(app *consent.Application, con *consent.Consent, now ti
 		return j
 	}
 	j.Events = append(j.Events, c.stageEvent(announce, con, now, map[string]any{}))
-	if !app.NoMail {
-		j.DigestID = "dgt_" + c.newID()
+	if app.NoMail {
+		return j
+	}
+	j.DigestID = "dgt_" + c.newID()
+	if slices.Contains(app.SMSStages, announce.Name) {
+		j.SMSDigestID = "dgt_" + c.newID()
+	}
+	j.NoAddress = func() consent.Event {
+		return c.event(consent.EventUserUnreachable, now, map[string]any{"channel": string(consent.ChannelEmail), "reason": "no_address"})
 	}
 	return j
 }

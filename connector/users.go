@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/mail"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/language"
 
 	"github.com/reconsent/reconsent/consent"
@@ -53,9 +53,8 @@ const (
 	maxName  = 200
 	maxEmail = 254 // RFC 5321 4.5.3.1.3
 	maxLocal = 64  // of it before the @, RFC 5321 4.5.3.1.1
+	maxPhone = 64  // far beyond E.164's 15 digits
 )
-
-var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
 func checkContact(userID string, in Contact) error {
 	switch {
@@ -63,13 +62,16 @@ func checkContact(userID string, in Contact) error {
 		return invalid("id", "The user id is empty, longer than 256 bytes, or holds control characters.")
 	case len(in.Name) > maxName || !plainText(in.Name):
 		return invalid("name", "name is longer than 200 bytes, or holds control characters.")
-	case in.Phone != "" && !e164.MatchString(in.Phone):
-		return invalid("phone", "phone is not in E.164 form, like +442071838750.")
 	case len(in.PasswordHash) > maxField:
 		return invalid("password_hash", "password_hash is longer than 4096 bytes.")
 	}
 	if in.Email != "" {
 		if err := checkEmail(in.Email); err != nil {
+			return err
+		}
+	}
+	if in.Phone != "" {
+		if err := checkPhone(in.Phone); err != nil {
 			return err
 		}
 	}
@@ -101,6 +103,24 @@ func checkEmail(s string) error {
 	}
 	if local, domain, _ := strings.Cut(s, "@"); len(local) > maxLocal || strings.HasPrefix(domain, "[") {
 		return invalid("email", "email has more than 64 bytes before the @, or a number in the place of a domain.")
+	}
+	return nil
+}
+
+// checkPhone takes what can be dialled from anywhere as it stands.
+func checkPhone(s string) error {
+	const form = "phone is not in E.164 form, like +442071838750."
+	if !strings.HasPrefix(s, "+") || len(s) > maxPhone {
+		return invalid("phone", form)
+	}
+	number, err := phonenumbers.Parse(s, "") // without a region: from anywhere
+	switch {
+	case err != nil:
+		return invalid("phone", form)
+	case !phonenumbers.IsValidNumber(number):
+		return invalid("phone", "phone is no number that its country gives out; look for a missing or wrong digit.")
+	case phonenumbers.Format(number, phonenumbers.E164) != s:
+		return invalid("phone", form+" Send it as "+phonenumbers.Format(number, phonenumbers.E164)+".")
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ type Application struct {
 	Paused        bool              // users are not written to; what is announced is told to them later
 	MailsPerDay   int               // ceiling, by days of UTC; 0 for none
 	Branding      Branding          // of mails and pages
+	SMSStages     []string          // stages of Cadence that users with a phone are told of by SMS too
+	QuietHours    QuietHours        // in the user's time zone; what falls due in them waits
 	CreatedAt     time.Time
 	RearmAt       time.Time // when Cadence was changed, until the stages to come stand on the calendar by it
 	ProviderNames []string  // configured providers, sorted
@@ -105,6 +107,19 @@ type User struct {
 	PasswordHash  Sealed // imported; sealed
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+
+	UnsubscribedAt time.Time // since then the person is only told that access has stopped
+	EmailRefusedAt time.Time // when Email was refused for good; goes with the address
+	PhoneRefusedAt time.Time
+}
+
+// Address returns where the user is reached by a channel, empty where nowhere,
+// and when that was refused for good.
+func (u *User) Address(c Channel) (address string, refused time.Time) {
+	if c == ChannelSMS {
+		return u.Phone, u.PhoneRefusedAt
+	}
+	return u.Email, u.EmailRefusedAt
 }
 
 // ProviderSettings are an application's settings at one provider, sealed.

@@ -12,7 +12,11 @@ type Channel string
 // The channels.
 const (
 	ChannelEmail Channel = "email"
+	ChannelSMS   Channel = "sms"
 )
+
+// Channels lists them.
+var Channels = []Channel{ChannelEmail, ChannelSMS}
 
 // Notice is one stage of one cycle, told by one channel.
 type Notice struct {
@@ -23,7 +27,12 @@ type Notice struct {
 	Channel       Channel
 	DigestID      string
 	Outcome       Outcome
+	ToldOfEnd     bool // this channel has told already, in this cycle, that access has stopped
 }
+
+// ToldAtEnd reports whether a stage of that name comes with the lapse or after
+// it, so that its message says that access has stopped.
+func ToldAtEnd(stage string) bool { return !strings.HasPrefix(stage, "before_") }
 
 // Outcome is what became of a notice.
 type Outcome string
@@ -37,9 +46,13 @@ const (
 	OutcomeErased     Outcome = "erased"     // consent or user are gone
 	OutcomeSuperseded Outcome = "superseded" // a later stage has been announced since
 	OutcomeNoMail     Outcome = "no_mail"    // no mail server is configured, or the application wants none
+	OutcomeNoSMS      Outcome = "no_sms"     // no SMS gateway is configured, or the application wants none any more
 	OutcomeNoAddress  Outcome = "no_address" // the user has none any more
 	OutcomeRefused    Outcome = "refused"    // for good, by whoever was to deliver it
 	OutcomeGivenUp    Outcome = "given_up"   // tried too often
+
+	OutcomeUnsubscribed Outcome = "unsubscribed" // the user wants no reminders
+	OutcomeUnreachable  Outcome = "unreachable"  // not tried: the address was refused for good before
 )
 
 // DigestState is how far a message has come.
@@ -71,8 +84,29 @@ type Digest struct {
 	Reason        string
 }
 
-// JobDigest is the kind of the job that sends one digest; its key is DigestKey.
-const JobDigest = "digest"
+// The kinds of the jobs that send one digest, by channel; their key is
+// DigestKey.
+const (
+	JobDigest    = "digest"
+	JobDigestSMS = "digest_sms"
+)
+
+// DigestJob returns the kind of the job that sends by a channel.
+func DigestJob(c Channel) string {
+	if c == ChannelSMS {
+		return JobDigestSMS
+	}
+	return JobDigest
+}
+
+// Unreachable is a message that its user's address cannot take. Events are of
+// its consents, each with ConsentID and Cycle set.
+type Unreachable struct {
+	Digest  Digest // with State, Reason and FinishedAt
+	Notices []Notice
+	Refused string // the address that was refused just now; empty where none was
+	Events  []Event
+}
 
 // DigestKey names a digest, or whatever else an application has, in a job; ids
 // hold no slash.

@@ -53,9 +53,13 @@ type Applications interface {
 
 // Users keeps contact details.
 type Users interface {
-	// PutUser writes all of a user; CreatedAt stays as it was where the user exists.
+	// PutUser writes all of a user. CreatedAt and UnsubscribedAt stay as they were
+	// where the user exists, and so does the mark of an address that stays the same.
 	PutUser(ctx context.Context, u User) (User, error)
 	User(ctx context.Context, applicationID, userID string) (User, error)
+	// SetUnsubscribed writes since when the person wants no reminders; one that
+	// stands is kept. The zero time takes it back.
+	SetUnsubscribed(ctx context.Context, applicationID, userID string, at time.Time) error
 	// EraseUser deletes the person: contact details, reconnect links, labels
 	// and account fingerprints go, and consents, attempts, digests and
 	// confirmations keep pseudonym in the place of who it was. Consents must have been revoked and
@@ -325,12 +329,16 @@ type DueCursor struct {
 }
 
 // Judgement is what a sweep decided about one consent. Events are in order;
-// DigestID, where it is set, asks for the user to be told of Flag.Announce, by
-// the message that is open to the user, or else by a new one with this id.
+// DigestID, where it is set, asks for the user to be told of Flag.Announce by
+// mail: by the message that is open to the user, or else by a new one with this id.
 type Judgement struct {
-	Flag     Flag
-	Events   []Event
-	DigestID string
+	Flag        Flag
+	Events      []Event
+	DigestID    string
+	SMSDigestID string // the same by SMS, for a user who has a phone
+	// NoAddress, where it is set, makes one more event, for a user whom neither of
+	// the two reaches, because there is no address: once a cycle.
+	NoAddress func() Event
 }
 
 // Judged is a consent, as it was, with what became of it.
@@ -388,6 +396,12 @@ type Digests interface {
 	// and writes the outcome of each of its notices. ErrClaimLost where the claim
 	// is another's.
 	FinishDigest(ctx context.Context, d Digest, notices []Notice) error
+	// FinishUnreachable is FinishDigest for a message that its user's address
+	// cannot take, with the events of that, in one step. Where the address was
+	// refused just now, it is marked, unless the user has another by now, and each
+	// consent gets its event; else a consent that had one in this cycle, by this
+	// channel, gets none. One that has moved on gets none in any case.
+	FinishUnreachable(ctx context.Context, u Unreachable) error
 }
 
 // Health keeps what providers say of consents, and what an operator has to know

@@ -6,13 +6,6 @@ import (
 	"github.com/reconsent/reconsent/consent"
 )
 
-// unsubscriber is what Links may also be able to do.
-type unsubscriber interface {
-	// UnsubscribeLink makes the link by which a user ends the reminders of an
-	// application with one click (RFC 8058).
-	UnsubscribeLink(app *consent.Application, userID string) (string, error)
-}
-
 // compose writes the message, headed by the nearest lapse.
 func (n *Notifier) compose(ctx context.Context, app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
 	l := Letter{Application: app, User: user, Now: n.now()}
@@ -23,11 +16,9 @@ func (n *Notifier) compose(ctx context.Context, app *consent.Application, user *
 		}
 		l.About = append(l.About, About{Consent: &about[i].consent, Link: link})
 	}
-	if u, ok := n.Links.(unsubscriber); ok {
-		var err error
-		if l.Unsubscribe, err = u.UnsubscribeLink(app, user.ID); err != nil {
-			return Message{}, err
-		}
+	var err error
+	if l.Unsubscribe, err = n.Links.UnsubscribeLink(app, user.ID); err != nil {
+		return Message{}, err
 	}
 	return Render(d.ID, &l)
 }

@@ -23,6 +23,8 @@ type Registry interface {
 // Links makes the links that lead people to their bank.
 type Links interface {
 	ReconnectLink(ctx context.Context, app *consent.Application, consentID string) (string, error)
+	// UnsubscribeLink makes the link by which the user ends the reminders.
+	UnsubscribeLink(app *consent.Application, userID string) (string, error)
 }
 
 // Gate says whether mail may leave now. See connector.
@@ -33,11 +35,12 @@ type Gate interface {
 	Hold(ctx context.Context, app *consent.Application, about []consent.Consent, first bool) (until time.Time, why string, err error)
 }
 
-// Message is one mail as a channel sends it. Names and the subject are text:
-// the channel makes headers of them.
+// Message is one mail or SMS as a channel sends it. Names and the subject are
+// text: the channel makes headers of them. Of an SMS only ID, To and Text are
+// set.
 type Message struct {
 	ID       string // stable over retries; without angle brackets or a domain
-	To       string
+	To       string // an address, or a phone number in E.164 form
 	ToName   string // may be empty
 	FromName string
 	ReplyTo  string // address; empty: that of the sender
@@ -50,8 +53,9 @@ type Message struct {
 	HTML            string
 }
 
-// Mailer hands a message over. It returns nil only where the message was
-// accepted, and ErrRefused in the chain where it never will be.
+// Mailer hands a message over, by mail or SMS. It returns nil only where the
+// message was accepted, ErrRefused in the chain where it never will be, and
+// ErrMisconfigured where not the message but our own settings are at fault.
 type Mailer interface {
 	Send(ctx context.Context, m Message) error
 }
@@ -60,13 +64,18 @@ type Mailer interface {
 // tried: the address, or the message itself, was refused for good.
 var ErrRefused = errors.New("refused for good")
 
-// Config is what a Notifier is made of. All fields but Mailer are
+// ErrMisconfigured says that we are not let in: the message waits for an
+// operator, and its user's address is not to blame.
+var ErrMisconfigured = errors.New("our settings are refused")
+
+// Config is what a Notifier is made of. All fields but Mailer and SMS are
 // required.
 type Config struct {
 	Registry Registry
 	Links    Links
 	Gate     Gate
 	Mailer   Mailer // nil where no mail server is configured: nothing is sent, and that recorded
+	SMS      Mailer // nil where no SMS gateway is configured: likewise
 	Now      func() time.Time
 	NewID    func() string
 	Log      *slog.Logger
@@ -110,6 +119,12 @@ func (n *Notifier) Send(ctx context.Context, applicationID, digestID string) err
 		}
 		return quiet(n.Registry.PostponeDigest(ctx, d, now.Add(pausedFor), "paused"))
 	}
+	if !app.QuietHours.IsZero() {
+		waits, err := n.waitsOutQuietHours(ctx, &app, digestID)
+		if err != nil || waits {
+			return quiet(err)
+		}
+	}
 	d, notices, err := n.Registry.FreezeDigest(ctx, consent.DigestClaim{
 		ApplicationID: applicationID, ID: digestID, ClaimID: n.NewID(), Now: now, Until: now.Add(claimFor),
 	})
@@ -144,8 +159,9 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 	if len(about) == 0 {
 		return n.finish(ctx, d, notices, consent.DigestDropped, "nothing_left", "")
 	}
-	if n.Mailer == nil || app.NoMail {
-		return n.finish(ctx, d, notices, consent.DigestDropped, "no_mail", consent.OutcomeNoMail)
+	post, none := n.by(d.Channel)
+	if post == nil || app.NoMail {
+		return n.finish(ctx, d, notices, consent.DigestDropped, string(none), none)
 	}
 	user, err := n.Registry.User(ctx, d.ApplicationID, d.UserID)
 	if errors.Is(err, consent.ErrNotFound) {
@@ -154,10 +170,21 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 	if err != nil {
 		return err
 	}
-	if user.Email == "" {
-		return n.finish(ctx, d, notices, consent.DigestDropped, "no_address", consent.OutcomeNoAddress)
+	if !user.UnsubscribedAt.IsZero() {
+		if about = n.lastWord(d.Channel, about); len(about) == 0 {
+			return n.finish(ctx, d, notices, consent.DigestDropped, string(consent.OutcomeUnsubscribed), "")
+		}
 	}
-	until, why, err := n.Gate.Hold(ctx, app, consents(about), d.Tries == 1)
+	address, refused := user.Address(d.Channel)
+	switch {
+	case address == "":
+		d.State = consent.DigestDropped
+		return n.unreachable(ctx, d, notices, about, consent.OutcomeNoAddress, "")
+	case !refused.IsZero():
+		d.State = consent.DigestDropped
+		return n.unreachable(ctx, d, notices, about, consent.OutcomeUnreachable, "")
+	}
+	until, why, err := n.Gate.Hold(ctx, app, consents(about), d.Tries == 1 && d.Channel == consent.ChannelEmail)
 	if err != nil {
 		return err
 	}
@@ -165,11 +192,17 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 		d.Tries-- // it was not tried
 		return n.Registry.PostponeDigest(ctx, d, until, why)
 	}
-	m, err := n.compose(ctx, app, &user, d, about)
+	m, err := n.written(ctx, app, &user, d, about)
 	if err != nil {
 		return err
 	}
-	if err := n.Mailer.Send(ctx, m); err != nil {
+	err = post.Send(ctx, m)
+	if errors.Is(err, ErrRefused) {
+		n.Log.Warn("message refused for good", "digest", d.ID, "channel", string(d.Channel), "error", err)
+		d.State = consent.DigestFailed
+		return n.unreachable(context.WithoutCancel(ctx), d, notices, about, consent.OutcomeRefused, address)
+	}
+	if err != nil {
 		return err
 	}
 	// Accepted: only a crash before this commit can send it again, under the
@@ -193,7 +226,7 @@ func (n *Notifier) lookAgain(ctx context.Context, notices []consent.Notice) ([]t
 			seen = nil
 		}
 		if notice.Outcome = decide(*notice, seen); notice.Outcome == consent.OutcomeWaiting {
-			about = append(about, told{con, notice.Stage})
+			about = append(about, told{con, notice.Stage, notice})
 		}
 	}
 	now := n.now()
@@ -217,15 +250,15 @@ func (n *Notifier) finish(ctx context.Context, d consent.Digest, notices []conse
 // again makes the digest due later, or gives it up.
 func (n *Notifier) again(ctx context.Context, d consent.Digest, notices []consent.Notice, cause error) error {
 	ctx = context.WithoutCancel(ctx)
-	switch {
-	case errors.Is(cause, ErrRefused):
-		n.Log.Warn("message refused for good", "digest", d.ID, "error", cause)
-		return n.finish(ctx, d, notices, consent.DigestFailed, "refused", consent.OutcomeRefused)
-	case d.Tries >= patience:
+	if d.Tries >= patience {
 		n.Log.Error("message given up", "digest", d.ID, "tries", d.Tries, "error", cause)
 		return n.finish(ctx, d, notices, consent.DigestFailed, "given_up", consent.OutcomeGivenUp)
 	}
-	n.Log.Warn("message not sent yet; it will be tried again", "digest", d.ID, "tries", d.Tries, "error", cause)
+	level := slog.LevelWarn
+	if errors.Is(cause, ErrMisconfigured) {
+		level = slog.LevelError
+	}
+	n.Log.Log(ctx, level, "message not sent yet; it will be tried again", "digest", d.ID, "channel", string(d.Channel), "tries", d.Tries, "error", cause)
 	return quiet(n.Registry.PostponeDigest(ctx, d, n.now().Add(pauseAfter(d.Tries)), "not_sent"))
 }
 
@@ -233,6 +266,7 @@ func (n *Notifier) again(ctx context.Context, d consent.Digest, notices []consen
 type told struct {
 	consent consent.Consent
 	stage   string
+	notice  *consent.Notice
 }
 
 func consents(about []told) []consent.Consent {

@@ -33,9 +33,11 @@ type Job struct {
 	Every *Schedule
 	// Timeout bounds one run; 0 takes a minute.
 	Timeout time.Duration
-	// Queue, where it is set, gives the job Workers of its own in each process,
-	// so that it waits for no other kind, and none for it.
-	Queue   string
+	// Queue, where it is set, keeps the work apart from all that is in other
+	// queues: [a-z0-9_-].
+	Queue string
+	// Workers is how many of the queue's jobs run at a time in this process; 0
+	// takes Config.Workers. Where jobs share a queue, the most that one asks for.
 	Workers int
 }
 
@@ -46,7 +48,7 @@ type Config struct {
 	Log     *slog.Logger
 	Now     func() time.Time // wall time, which is River's
 	Jobs    []Job
-	Workers int           // jobs at a time in this process, beside schedules and queues of their own; 0 takes 20
+	Workers int           // jobs at a time in this process, beside schedules and other queues; 0 takes 20
 	Poll    time.Duration // how often to look for jobs; 0 takes a second
 }
 
@@ -68,9 +70,9 @@ const (
 // Scheduler runs jobs. Build it with New; enqueuing works without Run.
 type Scheduler struct {
 	client *river.Client[*sql.Tx]
-	queues map[string]string // of the kinds that have one of their own
 	db     *sql.DB
 	sqlite bool
+	queues map[string]string // by kind; what is missing has the default
 }
 
 // Migrate brings River's tables up to date.
@@ -112,28 +114,26 @@ func driver(db *sql.DB, sqlite bool) riverdriver.Driver[*sql.Tx] {
 func New(cfg Config) (*Scheduler, error) {
 	workers := river.NewWorkers()
 	var periodic []*river.PeriodicJob
-	queues, own := map[string]river.QueueConfig{}, map[string]string{}
+	if cfg.Workers == 0 {
+		cfg.Workers = defaultWorkers
+	}
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, scheduleQueue: {MaxWorkers: scheduleWorkers}}
+	queueOf := map[string]string{}
 	for _, j := range cfg.Jobs {
-		queue := scheduleQueue
 		if j.Queue != "" {
-			queue, own[j.Kind] = j.Queue, j.Queue
-			queues[j.Queue] = river.QueueConfig{MaxWorkers: max(j.Workers, 1)}
+			queues[j.Queue] = river.QueueConfig{MaxWorkers: max(queues[j.Queue].MaxWorkers, cmp.Or(j.Workers, cfg.Workers))}
+			queueOf[j.Kind] = j.Queue
 		}
 		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log, now: cfg.Now})
 		if j.Every != nil {
 			periodic = append(periodic, river.NewPeriodicJob(j.Every, func() (river.JobArgs, *river.InsertOpts) {
-				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: queue}
+				return args{kind: j.Kind}, &river.InsertOpts{MaxAttempts: scheduledTimes, Queue: scheduleQueue}
 			}, &river.PeriodicJobOpts{ID: j.Kind, RunOnStart: true}))
 		}
-	}
-	if cfg.Workers == 0 {
-		cfg.Workers = defaultWorkers
 	}
 	if cfg.Poll == 0 {
 		cfg.Poll = defaultPoll
 	}
-	queues[river.QueueDefault] = river.QueueConfig{MaxWorkers: cfg.Workers}
-	queues[scheduleQueue] = river.QueueConfig{MaxWorkers: scheduleWorkers}
 	client, err := river.NewClient(driver(cfg.DB, cfg.SQLite), &river.Config{
 		Logger:               quiet(cfg.Log),
 		Queues:               queues,
@@ -151,7 +151,7 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
-	return &Scheduler{client: client, queues: own, db: cfg.DB, sqlite: cfg.SQLite}, nil
+	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite, queues: queueOf}, nil
 }
 
 // quiet keeps River's own chatter out of the log; what it warns of stays.

@@ -384,31 +384,33 @@ func TestSchedulesDoNotWaitForJobs(t *testing.T) {
 	})
 }
 
-func TestAKindWithAQueueOfItsOwnWaitsForNoOther(t *testing.T) {
+func TestQueuesDoNotWaitForOneAnother(t *testing.T) {
 	onEach(t, func(t *testing.T, d *database) {
 		do, done := told()
 		begun, release := make(chan struct{}), make(chan struct{})
-		busy := func(context.Context, string) error {
-			begun <- struct{}{}
-			<-release
-			return nil
-		}
-		cfg := d.config(
-			scheduler.Job{Kind: "slow", Do: busy},
-			scheduler.Job{Kind: "posts", Do: do, Queue: "posts", Workers: 1},
-			scheduler.Job{Kind: "ticks", Do: do, Queue: "ticks", Every: every(t, "@every 1h")},
-		)
+		cfg := d.config(scheduler.Job{Kind: "quick", Do: do, Queue: "sms"}, scheduler.Job{Kind: "other", Do: do}, scheduler.Job{
+			Kind: "slow", Queue: "mail", Workers: 2, Do: func(context.Context, string) error {
+				begun <- struct{}{}
+				<-release
+				return nil
+			},
+		})
 		cfg.Workers = 1
 		s := build(t, cfg)
-		d.enqueue(t, s, "slow", "one")
+		d.enqueue(t, s, "slow", "one", "two", "three")
 		start(t, s, drain)
 		within(t, begun, soon)
-		assert.Empty(t, within(t, done, soon), "a schedule's, at start")
-		d.enqueue(t, s, "posts", "a", "b")
-		assert.ElementsMatch(t, []string{"a", "b"}, []string{within(t, done, soon), within(t, done, soon)})
-		require.NoError(t, s.Now(t.Context(), "ticks"))
-		assert.Empty(t, within(t, done, soon))
+		within(t, begun, soon) // all workers of the queue are at it, and one more job waits
+		d.enqueue(t, s, "quick", "by")
+		d.enqueue(t, s, "other", "too")
+		assert.ElementsMatch(t, []string{"by", "too"}, []string{within(t, done, soon), within(t, done, soon)})
+		select {
+		case <-begun:
+			assert.Fail(t, "two workers did three jobs at a time")
+		default:
+		}
 		close(release)
+		within(t, begun, soon)
 		idle(t, s)
 	})
 }

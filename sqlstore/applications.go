@@ -63,6 +63,8 @@ type settings struct {
 	Paused       bool                      `json:"paused,omitempty"`
 	MailsPerDay  int                       `json:"mails_per_day,omitempty"`
 	Branding     consent.Branding          `json:"branding,omitzero"`
+	SMSStages    []string                  `json:"sms_stages,omitempty"`
+	QuietHours   string                    `json:"quiet_hours,omitempty"`
 }
 
 func (r *applicationRow) application() (consent.Application, error) {
@@ -74,12 +76,16 @@ func (r *applicationRow) application() (consent.Application, error) {
 	if err != nil {
 		return consent.Application{}, fmt.Errorf("cadence of application %s: %w", r.ID, err)
 	}
+	quiet, err := consent.ParseQuietHours(set.QuietHours)
+	if err != nil {
+		return consent.Application{}, fmt.Errorf("application %s: %w", r.ID, err)
+	}
 	slices.Sort(r.Providers)
 	return consent.Application{
 		ID: r.ID, Slug: r.Slug, Name: r.Name, CreatedAt: r.CreatedAt.Time, RearmAt: r.RearmAt.Time, ProviderNames: r.Providers,
 		RedirectURIs: set.RedirectURIs, ReturnTos: set.ReturnTos, ConfirmLinks: set.ConfirmLinks,
 		Cadence: cadence, Policies: set.Policies, LinkValidity: set.LinkValidity,
-		NoMail: set.NoMail, Paused: set.Paused, MailsPerDay: set.MailsPerDay, Branding: set.Branding,
+		NoMail: set.NoMail, Paused: set.Paused, MailsPerDay: set.MailsPerDay, Branding: set.Branding, SMSStages: set.SMSStages, QuietHours: quiet,
 	}, nil
 }
 
@@ -87,7 +93,7 @@ func applicationRowOf(a *consent.Application) (applicationRow, error) {
 	set, err := json.Marshal(settings{
 		RedirectURIs: a.RedirectURIs, ReturnTos: a.ReturnTos, ConfirmLinks: a.ConfirmLinks,
 		Cadence: a.Cadence.Names(), Policies: a.Policies, LinkValidity: a.LinkValidity,
-		NoMail: a.NoMail, Paused: a.Paused, MailsPerDay: a.MailsPerDay, Branding: a.Branding,
+		NoMail: a.NoMail, Paused: a.Paused, MailsPerDay: a.MailsPerDay, Branding: a.Branding, SMSStages: a.SMSStages, QuietHours: a.QuietHours.String(),
 	})
 	return applicationRow{ID: a.ID, Slug: a.Slug, Name: a.Name, Settings: string(set), CreatedAt: stamp{a.CreatedAt}, RearmAt: stamp{a.RearmAt}}, err
 }

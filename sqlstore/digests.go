@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,25 +40,37 @@ var (
 		RETURNING ` + digestColumnList)
 	// Not ordered: for an order of the primary key's a planner reads all of the
 	// application's notices in the place of the digest's few.
-	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome FROM notices
-		WHERE application_id = :app AND digest_id = :id`)
+	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome, EXISTS (
+			SELECT 1 FROM notices t WHERE t.application_id = n.application_id AND t.consent_id = n.consent_id AND t.cycle = n.cycle
+				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%'
+		) AS told_of_end
+		FROM notices n WHERE application_id = :app AND digest_id = :id`)
 	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason, tries = :tries
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state IN ('open', 'frozen')`)
 	finishDigest = both(`UPDATE digests SET state = :state, reason = :reason, finished_at = :at, due_at = NULL, claim_id = '', claimed_until = NULL
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
-	setOutcome = both(`UPDATE notices SET outcome = :outcome
+	tellEmailUnreachable = tellUnreachable(`email_unreachable_cycle`)
+	tellSMSUnreachable   = tellUnreachable(`sms_unreachable_cycle`)
+	setOutcome           = both(`UPDATE notices SET outcome = :outcome
 		WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle AND stage = :stage AND channel = :channel`)
 )
+
+// tellUnreachable records that a consent has its event in this cycle, and so
+// counts whether it is to have one.
+func tellUnreachable(column string) *statement {
+	return both(`UPDATE consents SET ` + column + ` = cycle WHERE application_id = :app AND id = :id AND cycle = :cycle AND revoked_at IS NULL
+		AND (` + column + ` <> cycle OR CAST(:always AS BOOLEAN))`)
+}
 
 // dispatch leaves alone the digest of a user of whom something is still to be
 // announced: it is to come along, also where another sweep has it in hand.
 func dispatch(lock string) string {
 	return `UPDATE digests SET due_at = :until WHERE (application_id, id) IN (
-		SELECT application_id, id FROM digests d WHERE due_at <= :now AND (state <> 'open' OR NOT EXISTS (
+		SELECT application_id, id FROM digests d WHERE due_at <= :now AND channel IN (:email, :sms) AND (state <> 'open' OR NOT EXISTS (
 			SELECT 1 FROM consents c WHERE c.application_id = d.application_id AND c.user_id = d.user_id
 				AND c.next_stage_at <= :now AND c.revoked_at IS NULL AND NOT c.pending))
 		ORDER BY due_at LIMIT :limit` + lock + `
-	) RETURNING application_id, id`
+	) RETURNING application_id, id, channel`
 }
 
 type digestRow struct {
@@ -91,6 +104,7 @@ type noticeRow struct {
 	Channel   string `db:"channel"`
 	DigestID  string `db:"digest_id"`
 	Outcome   string `db:"outcome"`
+	ToldOfEnd bool   `db:"told_of_end"`
 }
 
 // mostWaiting jobs are in the queue: a digest is given another job when its own
@@ -99,24 +113,36 @@ const mostWaiting = 10_000
 
 // Dispatch implements consent.Digests.
 func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error) {
-	var keys []string
+	total := 0
 	err := s.atomic(ctx, func(q query) error {
-		keys = nil
-		waiting, err := s.queue.Waiting(ctx, q.tx.Tx, consent.JobDigest)
-		if err != nil || waiting >= mostWaiting {
-			return err
+		arg := args{"now": stamp{now}, "until": stamp{until}, "limit": limit}
+		for _, c := range consent.Channels {
+			waiting, err := s.queue.Waiting(ctx, q.tx.Tx, consent.DigestJob(c))
+			if err != nil {
+				return err
+			}
+			if arg[string(c)] = string(c); waiting >= mostWaiting {
+				arg[string(c)] = ""
+			}
 		}
 		var rows []digestRow
-		if err := q.list(ctx, dispatchDigests, &rows, args{"now": stamp{now}, "until": stamp{until}, "limit": limit}); err != nil {
+		if err := q.list(ctx, dispatchDigests, &rows, arg); err != nil {
 			return err
 		}
-		keys = make([]string, len(rows))
+		total = len(rows)
+		keys := map[string][]string{} // by kind of job
 		for i := range rows {
-			keys[i] = consent.DigestKey(rows[i].App, rows[i].ID)
+			kind := consent.DigestJob(consent.Channel(rows[i].Channel))
+			keys[kind] = append(keys[kind], consent.DigestKey(rows[i].App, rows[i].ID))
 		}
-		return s.queue.Enqueue(ctx, q.tx.Tx, consent.JobDigest, keys)
+		for _, kind := range slices.Sorted(maps.Keys(keys)) {
+			if err := s.queue.Enqueue(ctx, q.tx.Tx, kind, keys[kind]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return len(keys), err
+	return total, err
 }
 
 // Digest implements consent.Digests.
@@ -150,7 +176,7 @@ func (s *Store) FreezeDigest(ctx context.Context, c consent.DigestClaim) (consen
 	notices := make([]consent.Notice, len(rows))
 	for i, r := range rows {
 		notices[i] = consent.Notice{ApplicationID: r.App, ConsentID: r.ConsentID, Cycle: r.Cycle, Stage: r.Stage,
-			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome)}
+			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome), ToldOfEnd: r.ToldOfEnd}
 	}
 	slices.SortFunc(notices, func(a, b consent.Notice) int {
 		return cmp.Or(cmp.Compare(a.ConsentID, b.ConsentID), cmp.Compare(a.Cycle, b.Cycle), cmp.Compare(a.Stage, b.Stage))
@@ -169,18 +195,54 @@ func (s *Store) PostponeDigest(ctx context.Context, d consent.Digest, due time.T
 
 // FinishDigest implements consent.Digests.
 func (s *Store) FinishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
-	return s.atomic(ctx, func(q query) error {
-		n, err := q.exec(ctx, finishDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID,
-			"state": string(d.State), "reason": d.Reason, "at": stamp{d.FinishedAt}})
-		if err != nil {
+	return s.atomic(ctx, func(q query) error { return q.finishDigest(ctx, d, notices) })
+}
+
+func (q query) finishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
+	n, err := q.exec(ctx, finishDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID,
+		"state": string(d.State), "reason": d.Reason, "at": stamp{d.FinishedAt}})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return consent.ErrClaimLost
+	}
+	for _, n := range notices {
+		if err := q.one(ctx, setOutcome, args{"app": n.ApplicationID, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage,
+			"channel": string(n.Channel), "outcome": string(n.Outcome)}); err != nil {
 			return err
 		}
-		if n == 0 {
-			return consent.ErrClaimLost
+	}
+	return nil
+}
+
+// FinishUnreachable implements consent.Digests.
+func (s *Store) FinishUnreachable(ctx context.Context, u consent.Unreachable) error {
+	d := u.Digest
+	mark, tell := markEmail, tellEmailUnreachable
+	if d.Channel == consent.ChannelSMS {
+		mark, tell = markPhone, tellSMSUnreachable
+	}
+	return s.atomic(ctx, func(q query) error {
+		if err := q.finishDigest(ctx, d, u.Notices); err != nil {
+			return err
 		}
-		for _, n := range notices {
-			if err := q.one(ctx, setOutcome, args{"app": n.ApplicationID, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage,
-				"channel": string(n.Channel), "outcome": string(n.Outcome)}); err != nil {
+		if u.Refused != "" {
+			arg := args{"app": d.ApplicationID, "id": d.UserID, "address": u.Refused, "at": stamp{d.FinishedAt}}
+			if _, err := q.exec(ctx, mark, arg); err != nil {
+				return err
+			}
+		}
+		for i := range u.Events {
+			e := &u.Events[i]
+			n, err := q.exec(ctx, tell, args{"app": d.ApplicationID, "id": e.ConsentID, "cycle": e.Cycle, "always": u.Refused != ""})
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				continue
+			}
+			if err := q.addEvents(ctx, d.ApplicationID, e.ConsentID, *e); err != nil {
 				return err
 			}
 		}

@@ -181,6 +181,24 @@ func TestWhileManyJobsWaitNoMoreAreMade(t *testing.T) {
 	})
 }
 
+func TestEachChannelHasJobsOfItsOwnKind(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, q *recorder) {
+		lapsing(t, s, monday, 0)
+		_, err := s.PutUser(t.Context(), consent.User{ApplicationID: "a", ID: "user_000", Email: "ada@example.org", Phone: "+442071838750", CreatedAt: monday, UpdatedAt: monday})
+		require.NoError(t, err)
+		_, err = s.Flag(t.Context(), consent.DueFilter{Now: monday, Limit: 10}, func(*consent.Consent) consent.Judgement {
+			return consent.Judgement{
+				Flag:     consent.Flag{Announce: consent.StageTime{Stage: consent.Stage{Name: "lapse"}, At: monday}},
+				DigestID: "dgt_mail", SMSDigestID: "dgt_sms",
+			}
+		})
+		require.NoError(t, err)
+		dispatched(t, s, monday, monday.Add(time.Hour), 100, 2)
+		assert.Equal(t, []string{consent.JobDigest, consent.JobDigestSMS}, q.kinds)
+		assert.Equal(t, []string{"a/dgt_mail", "a/dgt_sms"}, recorded(t, s))
+	})
+}
+
 func TestWhatIsOverOrPutOffIsNotDispatched(t *testing.T) {
 	onEach(t, func(t *testing.T, s *sqlstore.Store, _ *recorder) {
 		keys := waiting(t, s, 3)

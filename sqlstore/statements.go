@@ -86,5 +86,8 @@ func typeOf(column string) string {
 	if strings.HasSuffix(column, "_at") {
 		return "BIGINT"
 	}
+	if strings.HasSuffix(column, "_cycle") {
+		return "INTEGER"
+	}
 	return "TEXT"
 }

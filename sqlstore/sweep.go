@@ -20,17 +20,31 @@ const fromDue = ` FROM consents
 		AND (CAST(:nearest AS BIGINT) IS NULL OR lapses_at <= :nearest)
 	ORDER BY next_stage_at, application_id, id LIMIT :limit`
 
+// reachColumns tell how the consent's user can be reached.
+const reachColumns = `, email_unreachable_cycle,
+	COALESCE((SELECT u.email <> '' FROM users u WHERE u.application_id = consents.application_id AND u.id = consents.user_id), FALSE) AS has_email,
+	COALESCE((SELECT u.phone <> '' FROM users u WHERE u.application_id = consents.application_id AND u.id = consents.user_id), FALSE) AS has_phone`
+
+// dueRow is a consent of a batch.
+type dueRow struct {
+	consentRow
+	UnreachableCycle int  `db:"email_unreachable_cycle"`
+	HasEmail         bool `db:"has_email"`
+	HasPhone         bool `db:"has_phone"`
+}
+
 var (
-	flaggedColumns = strings.Fields(`application_id id next_stage_at seq announced parked_at parked_reason`)
-	noticeColumns  = strings.Fields(`application_id id user_id cycle stage`)
-	digestColumns  = strings.Fields(`application_id id user_id`)
+	flaggedColumns = strings.Fields(`application_id id next_stage_at seq announced parked_at parked_reason email_unreachable_cycle`)
+	noticeColumns  = strings.Fields(`application_id id user_id cycle stage channel`)
+	digestColumns  = strings.Fields(`application_id id user_id channel`)
 
 	listDue  = both(`SELECT ` + dueColumns + fromDue)
-	takeDue  = sideBySide(`SELECT `+dueColumns+fromDue+` FOR UPDATE SKIP LOCKED`, `SELECT `+dueColumns+fromDue)
+	takeDue  = sideBySide(`SELECT `+dueColumns+reachColumns+fromDue+` FOR UPDATE SKIP LOCKED`, `SELECT `+dueColumns+reachColumns+fromDue)
 	parkNext = sideBySide(parkDue(` FOR UPDATE SKIP LOCKED`), parkDue(``))
 
 	flagConsents = withTable(flaggedColumns, `UPDATE consents SET next_stage_at = NULLIF(r.next_stage_at, 0), seq = r.seq,
-			announced = r.announced, parked_at = NULLIF(r.parked_at, 0), parked_reason = r.parked_reason
+			announced = r.announced, parked_at = NULLIF(r.parked_at, 0), parked_reason = r.parked_reason,
+			email_unreachable_cycle = r.email_unreachable_cycle
 		FROM @r WHERE consents.application_id = r.application_id AND consents.id = r.id`)
 	addStageEvents = withTable(eventColumns, `INSERT INTO events (`+columns(eventColumns)+`)
 		SELECT `+columns(eventColumns)+` FROM @r`)
@@ -38,14 +52,13 @@ var (
 	// to it, if only what is there, keeps it from being frozen until we commit.
 	// In the order of its key, so that two sweeps do not wait for each other.
 	openDigests = withTable(digestColumns, `INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at)
-		SELECT application_id, id, user_id, :channel, 'open', :now, :now FROM @r
-		WHERE (SELECT u.email FROM users u WHERE u.application_id = r.application_id AND u.id = r.user_id) <> ''
-		ORDER BY application_id, user_id
+		SELECT application_id, id, user_id, channel, 'open', :now, :now FROM @r WHERE TRUE
+		ORDER BY application_id, user_id, channel
 		ON CONFLICT (application_id, user_id, channel) WHERE state = 'open' DO UPDATE SET user_id = excluded.user_id`)
 	addNotices = withTable(noticeColumns, `INSERT INTO notices (application_id, consent_id, cycle, stage, channel, digest_id, outcome)
-		SELECT application_id, id, cycle, stage, :channel, digest_id, 'waiting' FROM (
+		SELECT application_id, id, cycle, stage, channel, digest_id, 'waiting' FROM (
 			SELECT r.*, (SELECT d.id FROM digests d WHERE d.application_id = r.application_id AND d.user_id = r.user_id
-				AND d.channel = :channel AND d.state = 'open') AS digest_id FROM @r
+				AND d.channel = r.channel AND d.state = 'open') AS digest_id FROM @r
 		) AS joined WHERE digest_id IS NOT NULL ON CONFLICT DO NOTHING`)
 
 	rearmedColumns = strings.Fields(`id cycle lapses_at lapsing_at next_stage_at`)
@@ -85,7 +98,7 @@ func (s *Store) Due(ctx context.Context, d consent.DueFilter) ([]consent.Consent
 func (s *Store) Flag(ctx context.Context, d consent.DueFilter, judge func(*consent.Consent) consent.Judgement) ([]consent.Judged, error) {
 	var judged []consent.Judged
 	err := s.atomic(ctx, func(q query) error {
-		var rows []consentRow
+		var rows []dueRow
 		if err := q.list(ctx, takeDue, &rows, dueArgs(d)); err != nil || len(rows) == 0 {
 			judged = nil
 			return err
@@ -94,8 +107,9 @@ func (s *Store) Flag(ctx context.Context, d consent.DueFilter, judge func(*conse
 		for i := range rows {
 			judged[i].Consent = rows[i].consent()
 			judged[i].Judgement = judge(&judged[i].Consent)
+			rows[i].reach(&judged[i].Judgement)
 		}
-		return q.flag(ctx, judged, d.Now)
+		return q.flag(ctx, judged, rows, d.Now)
 	})
 	if err != nil {
 		return nil, err
@@ -103,12 +117,31 @@ func (s *Store) Flag(ctx context.Context, d consent.DueFilter, judge func(*conse
 	return judged, nil
 }
 
+// reach leaves of a judgement what can reach the user. Where that is nothing,
+// for want of an address, the application is told so, once a cycle.
+func (r *dueRow) reach(j *consent.Judgement) {
+	wanted := j.DigestID != ""
+	if !r.HasEmail {
+		j.DigestID = ""
+	}
+	if !r.HasPhone {
+		j.SMSDigestID = ""
+	}
+	if wanted && j.DigestID == "" && j.SMSDigestID == "" && j.NoAddress != nil && r.UnreachableCycle != r.Cycle {
+		j.Events = append(j.Events, j.NoAddress())
+		r.UnreachableCycle = r.Cycle
+	}
+}
+
 // flag writes what became of a batch whose rows are locked.
-func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time) error {
+func (q query) flag(ctx context.Context, judged []consent.Judged, rows []dueRow, now time.Time) error {
 	flagged, events := table{columns: flaggedColumns}, table{columns: eventColumns}
 	notices, digests := table{columns: noticeColumns}, table{columns: digestColumns}
 	heard := told()
-	type person struct{ app, user string }
+	type person struct {
+		app, user string
+		channel   consent.Channel
+	}
 	told := map[person]bool{}
 	for i := range judged {
 		c, j := judged[i].Consent, &judged[i].Judgement
@@ -123,14 +156,19 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time)
 			heard.tell(c.ApplicationID, c.ID, c.Seq, e)
 			events.add(c.ApplicationID, c.ID, c.Seq, e.ID, string(e.Type), stamp{e.At}.micros(), c.Cycle, e.Stage, data)
 		}
-		flagged.add(c.ApplicationID, c.ID, stamp{c.NextStageAt}.micros(), c.Seq, strings.Join(c.Announced, " "), stamp{c.ParkedAt}.micros(), c.ParkedReason)
-		if j.DigestID == "" {
-			continue
-		}
-		notices.add(c.ApplicationID, c.ID, c.UserID, c.Cycle, j.Flag.Announce.Name)
-		if p := (person{c.ApplicationID, c.UserID}); !told[p] {
-			told[p] = true
-			digests.add(c.ApplicationID, j.DigestID, c.UserID)
+		flagged.add(c.ApplicationID, c.ID, stamp{c.NextStageAt}.micros(), c.Seq, strings.Join(c.Announced, " "), stamp{c.ParkedAt}.micros(), c.ParkedReason, rows[i].UnreachableCycle)
+		for _, by := range []struct {
+			channel consent.Channel
+			digest  string
+		}{{consent.ChannelEmail, j.DigestID}, {consent.ChannelSMS, j.SMSDigestID}} {
+			if by.digest == "" {
+				continue
+			}
+			notices.add(c.ApplicationID, c.ID, c.UserID, c.Cycle, j.Flag.Announce.Name, string(by.channel))
+			if p := (person{c.ApplicationID, c.UserID, by.channel}); !told[p] {
+				told[p] = true
+				digests.add(c.ApplicationID, by.digest, c.UserID, string(by.channel))
+			}
 		}
 	}
 	for _, w := range []struct {
@@ -140,7 +178,7 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, now time.Time)
 		if len(w.t.rows) == 0 {
 			continue
 		}
-		arg, err := w.t.args(q.s.dialect, args{"now": stamp{now}, "channel": string(consent.ChannelEmail)})
+		arg, err := w.t.args(q.s.dialect, args{"now": stamp{now}})
 		if err != nil {
 			return err
 		}

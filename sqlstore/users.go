@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"time"
 
 	"github.com/reconsent/reconsent/consent"
 )
@@ -10,11 +11,20 @@ var (
 	putUser = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at)
 		VALUES (:application_id, :id, :email, :phone, :name, :locale, :time_zone, :password_hash, :created_at, :updated_at)
 		ON CONFLICT (application_id, id) DO UPDATE SET email = excluded.email, phone = excluded.phone, name = excluded.name,
-			locale = excluded.locale, time_zone = excluded.time_zone, password_hash = excluded.password_hash, updated_at = excluded.updated_at`)
-	selectUser = `SELECT application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at
+			locale = excluded.locale, time_zone = excluded.time_zone, password_hash = excluded.password_hash, updated_at = excluded.updated_at,
+			email_refused_at = CASE WHEN users.email = excluded.email THEN users.email_refused_at END,
+			phone_refused_at = CASE WHEN users.phone = excluded.phone THEN users.phone_refused_at END`)
+	selectUser = `SELECT application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at,
+			unsubscribed_at, email_refused_at, phone_refused_at
 		FROM users WHERE application_id = :app AND id = :id`
 	getUser  = both(selectUser)
 	lockUser = locking(selectUser)
+
+	unsubscribeUser = both(`UPDATE users SET unsubscribed_at = COALESCE(unsubscribed_at, :at) WHERE application_id = :app AND id = :id`)
+	resubscribeUser = both(`UPDATE users SET unsubscribed_at = NULL WHERE application_id = :app AND id = :id`)
+	// An address that the user has no more is not marked.
+	markEmail = both(`UPDATE users SET email_refused_at = :at WHERE application_id = :app AND id = :id AND email = :address`)
+	markPhone = both(`UPDATE users SET phone_refused_at = :at WHERE application_id = :app AND id = :id AND phone = :address`)
 
 	standIn = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, created_at, updated_at)
 		VALUES (:app, :id, '', '', '', '', '', 0, 0) ON CONFLICT DO NOTHING`)
@@ -60,6 +70,10 @@ type userRow struct {
 	PasswordHash blob   `db:"password_hash"`
 	CreatedAt    stamp  `db:"created_at"`
 	UpdatedAt    stamp  `db:"updated_at"`
+
+	UnsubscribedAt stamp `db:"unsubscribed_at"`
+	EmailRefusedAt stamp `db:"email_refused_at"`
+	PhoneRefusedAt stamp `db:"phone_refused_at"`
 }
 
 func userRowOf(u *consent.User) userRow {
@@ -84,7 +98,16 @@ func (s *Store) User(ctx context.Context, applicationID, userID string) (consent
 	return consent.User{
 		ApplicationID: r.App, ID: r.ID, Email: r.Email, Phone: r.Phone, Name: r.Name, Locale: r.Locale, TimeZone: r.TimeZone,
 		PasswordHash: consent.Sealed(r.PasswordHash), CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+		UnsubscribedAt: r.UnsubscribedAt.Time, EmailRefusedAt: r.EmailRefusedAt.Time, PhoneRefusedAt: r.PhoneRefusedAt.Time,
 	}, err
+}
+
+// SetUnsubscribed implements consent.Users.
+func (s *Store) SetUnsubscribed(ctx context.Context, applicationID, userID string, at time.Time) error {
+	if at.IsZero() {
+		return s.query().one(ctx, resubscribeUser, args{"app": applicationID, "id": userID})
+	}
+	return s.query().one(ctx, unsubscribeUser, args{"app": applicationID, "id": userID, "at": stamp{at}})
 }
 
 // lockUser locks a user, and where there is none the place of one: who links

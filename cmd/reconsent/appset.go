@@ -12,8 +12,8 @@ import (
 )
 
 func appSetCommand(std stdio) *cobra.Command {
-	var cadence, renewBy []string
-	var name string
+	var cadence, renewBy, smsStages []string
+	var name, quietHours string
 	var paused, noMail bool
 	var mailsPerDay int
 	var branding consent.Branding
@@ -58,6 +58,14 @@ func appSetCommand(std stdio) *cobra.Command {
 			if given("reply-to") {
 				app.Branding.ReplyTo = branding.ReplyTo
 			}
+			if given("sms-stages") {
+				app.SMSStages = smsStages
+			}
+			if given("quiet-hours") {
+				if app.QuietHours, err = consent.ParseQuietHours(quietHours); err != nil {
+					return usagef("--quiet-hours: %w", err)
+				}
+			}
 			if err := sys.connector.UpdateApplication(cmd.Context(), app); err != nil {
 				return oneLine(err)
 			}
@@ -79,6 +87,8 @@ func appSetCommand(std stdio) *cobra.Command {
 	f.BoolVar(&noMail, "no-mail", false, "never write to users: the application tells them itself; =false ends it")
 	f.IntVar(&mailsPerDay, "mails-per-day", 0, "at most so many mails a UTC day, the rest waits for the next; 0 for no limit")
 	addBranding(cmd, &branding)
+	f.StringSliceVar(&smsStages, "sms-stages", nil, "stages of the cadence that users with a phone are told of by SMS too, for instance before_1d,lapse; \"\" for none")
+	f.StringVar(&quietHours, "quiet-hours", "", "when nobody is written to, by the user's clock (UTC where unknown), for instance 22:00-07:00; \"\" ends it")
 	return cmd
 }
 

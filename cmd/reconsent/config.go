@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/notify/email"
+	"github.com/reconsent/reconsent/notify/sms"
 	"github.com/reconsent/reconsent/scheduler"
 	"github.com/reconsent/reconsent/seal"
 )
@@ -36,6 +37,9 @@ type config struct {
 	sweepSchedule string
 	smtpURL       string
 	mailFrom      string
+	smsURL        string
+	smsBody       string
+	smsHeader     string
 }
 
 // setting is one row of the configuration table. Any of them can also be read
@@ -56,6 +60,9 @@ var settings = []setting{
 	{"sweep-schedule", "* * * * *", "when to look for what is due: five fields of cron, in UTC, or @every 1m", func(c *config) *string { return &c.sweepSchedule }, checkSchedule},
 	{"smtp-url", "", "mail server, smtp://user:password@host:587 or smtps://...; without it nobody is mailed; better as RECONSENT_SMTP_URL_FILE", func(c *config) *string { return &c.smtpURL }, checkSMTP},
 	{"mail-from", "reconsent <reconsent@localhost>", "sender of mail", func(c *config) *string { return &c.mailFrom }, checkSender},
+	{"sms-url", "", "SMS: twilio://ACCOUNT_SID:AUTH_TOKEN@FROM, or https://... of a gateway; without it nobody gets an SMS; better as RECONSENT_SMS_URL_FILE", func(c *config) *string { return &c.smsURL }, checkSMS},
+	{"sms-body", "", "what a gateway is sent, a Go template of .To, .Text and .ID, for instance " + sms.DefaultBody + ", which is the default", func(c *config) *string { return &c.smsBody }, sms.CheckBody},
+	{"sms-header", "", "headers for a gateway, a line each, templates too: \"Authorization: Bearer ...\", \"Idempotency-Key: {{.ID}}\"; better as RECONSENT_SMS_HEADER_FILE", func(c *config) *string { return &c.smsHeader }, sms.CheckHeader},
 	{"log-level", "info", "debug, info, warn or error", func(c *config) *string { return &c.logLevel }, checkLevel},
 }
 
@@ -176,6 +183,14 @@ func checkSMTP(s string) error {
 		return nil
 	}
 	_, err := email.New(s, "check@localhost")
+	return err
+}
+
+func checkSMS(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := sms.New(s, sms.Options{})
 	return err
 }
 

@@ -87,6 +87,7 @@ type development struct {
 	group serving
 	bank  *sandbox.Server
 	mail  mailbox
+	sms   mailbox
 	sys   *system
 	up    chan struct{} // closed when sys is there
 	ready ready
@@ -128,7 +129,7 @@ func (d *development) open(ctx context.Context, o devOptions, c config) error {
 func (d *development) openBank(ctx context.Context, o devOptions, l net.Listener) (err error) {
 	d.bank, err = sandbox.New(ctx, sandbox.Options{
 		ClientID: d.memo.SandboxClientID, ClientSecret: d.memo.SandboxClientSecret, ClientName: demoName, Path: filepath.Join(o.dataDir, "sandbox.db"),
-		Log: d.log, OnMove: d.moved, Mail: d.mail.list,
+		Log: d.log, OnMove: d.moved, Mail: d.mail.list, SMS: d.sms.list,
 	})
 	if err == nil {
 		d.group.serve(ctx, l, d.bank.Handler())
@@ -148,8 +149,8 @@ func (d *development) moved(ctx context.Context) error {
 
 // openRegistry opens the registry and puts the demo into it.
 func (d *development) openRegistry(ctx context.Context, c config) (err error) {
-	d.mail.now = d.bank.Clock().Now
-	p := parts{now: d.bank.Clock().Now, log: d.log, mailer: &d.mail, poll: devPoll, migrate: true, loopback: true}
+	d.mail.now, d.sms.now = d.bank.Clock().Now, d.bank.Clock().Now
+	p := parts{now: d.bank.Clock().Now, log: d.log, mailer: &d.mail, sms: &d.sms, poll: devPoll, migrate: true, loopback: true}
 	if d.sys, err = open(ctx, c, p); err != nil {
 		return err
 	}

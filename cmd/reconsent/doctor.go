@@ -33,7 +33,7 @@ func doctorCommand(std stdio) *cobra.Command {
 			return nil
 		},
 	}
-	addSettings(cmd, "database-url", "keys", "base-url", "log-level", "sweep-schedule", "smtp-url")
+	addSettings(cmd, "database-url", "keys", "base-url", "log-level", "sweep-schedule", "smtp-url", "sms-url")
 	return cmd
 }
 
@@ -81,6 +81,9 @@ func (d *doctor) examine(ctx context.Context, c config) {
 	}
 	for i := range apps {
 		d.application(ctx, sys, &apps[i])
+		if len(apps[i].SMSStages) > 0 && c.smsURL == "" {
+			d.warn("application %s: tells of %s by SMS, but there is no sms-url", apps[i].Slug, strings.Join(apps[i].SMSStages, ", "))
+		}
 	}
 	d.work(ctx, sys, c)
 }

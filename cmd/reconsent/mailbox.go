@@ -10,7 +10,8 @@ import (
 	"github.com/reconsent/reconsent/provider/sandbox"
 )
 
-// mailbox catches the mail of dev; the sandbox lists it. It keeps the newest.
+// mailbox catches the mail, or the SMS, of dev; the sandbox lists it. It keeps
+// the newest.
 type mailbox struct {
 	now func() time.Time
 

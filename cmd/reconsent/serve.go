@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/notify/email"
+	"github.com/reconsent/reconsent/notify/sms"
 	"github.com/reconsent/reconsent/scheduler"
 )
 
@@ -23,7 +24,7 @@ func serveCommand(std stdio) *cobra.Command {
 			return serve(cmd.Context(), c, std)
 		},
 	}
-	addSettings(cmd, "database-url", "keys", "addr", "base-url", "log-level", "sweep-schedule", "smtp-url", "mail-from")
+	addSettings(cmd, "database-url", "keys", "addr", "base-url", "log-level", "sweep-schedule", "smtp-url", "mail-from", "sms-url", "sms-body", "sms-header")
 	return cmd
 }
 
@@ -41,6 +42,11 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 		}
 		defer mailer.Close()
 		p.mailer = mailer
+	}
+	if c.smsURL != "" {
+		if p.sms, err = sms.New(c.smsURL, sms.Options{Body: c.smsBody, Header: c.smsHeader}); err != nil {
+			return err
+		}
 	}
 	sys, err := open(ctx, c, p)
 	if err != nil {

@@ -59,6 +59,7 @@ type parts struct {
 	now     func() time.Time
 	log     *slog.Logger
 	mailer  notify.Mailer // nil: no mail server is configured
+	sms     notify.Mailer // nil: no SMS gateway is configured
 	sweep   scheduler.Schedule
 	poll    time.Duration // for jobs; 0 takes the default
 	migrate bool          // bring the schema up to date first
@@ -113,6 +114,9 @@ func migrateUp(ctx context.Context, store *sqlstore.Store) error {
 	return scheduler.Migrate(ctx, store.DB(), store.IsSQLite())
 }
 
+// smsWorkers are few: gateways bound how many messages a second they take.
+const smsWorkers = 5
+
 // Limits of one run of a scheduled job; what is left is for the next.
 const (
 	sweepTimeout     = 15 * time.Minute
@@ -136,9 +140,11 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	if sweep.Schedule == nil {
 		sweep = minute
 	}
-	n := notify.New(notify.Config{Registry: s.store, Links: s.connector, Gate: s.connector, Mailer: p.mailer, Now: p.now, NewID: newID, Log: p.log})
+	n := notify.New(notify.Config{Registry: s.store, Links: s.connector, Gate: s.connector, Mailer: p.mailer, SMS: p.sms, Now: p.now, NewID: newID, Log: p.log})
 	jobs := []scheduler.Job{
-		{Kind: consent.JobDigest, Do: n.Do},
+		// A dead mail server holds up no SMS, nor a dead gateway a mail.
+		{Kind: consent.JobDigest, Do: n.Do, Queue: "mail"},
+		{Kind: consent.JobDigestSMS, Do: n.Do, Queue: "sms", Workers: smsWorkers},
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
 		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
 		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},

@@ -22,7 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) consent.Registry) {
 	for _, group := range [][]test{
 		applicationTests, userTests, consentTests, lifeTests, listTests, leaseTests,
 		attemptTests, claimTests, renewTests, linkTests, confirmTests, upkeepTests,
-		isolationTests, timeTests, byteTests, raceTests, sweepTests, webhookTests, inboundTests,
+		isolationTests, timeTests, byteTests, raceTests, sweepTests, webhookTests, inboundTests, reachTests,
 	} {
 		for _, tt := range group {
 			t.Run(tt.name, func(t *testing.T) { tt.run(newWorld(t, r)) })
