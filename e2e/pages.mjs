@@ -33,6 +33,7 @@ export const pages = {
 
   // Results.
   renewed: { status: 200, heading: /^Mock Bank is connected$/, says: [/works until \d+ \w+ \d{4}/] },
+  linkedGerman: { status: 200, heading: /^Mock Sparkasse is connected$/ },
   pending: { status: 200, heading: /almost done/i, says: [/go back to the app/i] },
   denied: { status: 200, heading: /you said no/i, says: [nothingLost] },
   otherLogin: { status: 409, heading: /another bank login/i, says: [/Current account ••\d{4}/, nothingLost], never: [/••\d{5}/] },
@@ -53,6 +54,11 @@ export const accountLabel = (page) => page.getByRole('definition').filter({ hasT
 
 /** The sandbox bank's pages. */
 export const bank = {
+  /** @param {import('playwright-core').Page} page @param {string} id */
+  choice: (page, id) => page.getByRole('radio', { name: id }),
+  /** @param {import('playwright-core').Page} page @param {string} label */
+  field: (page, label) => page.getByLabel(label),
+  next: (page) => page.getByRole('button', { name: 'Continue' }),
   /** @param {import('playwright-core').Page} page */
   login: (page) => page.getByRole('heading', { name: /^Sign in to Mock Bank$/ }),
   user: (page) => page.getByLabel('User name'),

@@ -9,14 +9,18 @@ export function hop(url, options = {}) {
   return fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(30_000), ...options })
 }
 
+/** Each login's own. @param {string} login */
+export const passwordOf = (login) => login.replace('john', 'doe')
+
 /**
  * Walks from a link of the bank's to the address that it sends the browser to
  * in the end.
  * @param {string} link
  * @param {string} login john, john1 ... john100
+ * @param {string} [password]
  * @returns {Promise<string>}
  */
-export async function signIn(link, login) {
+export async function signIn(link, login, password = passwordOf(login)) {
   const bank = new URL(link).origin
   let at = link
   for (let steps = 0; steps < 20; steps++) {
@@ -25,7 +29,7 @@ export async function signIn(link, login) {
     if (response.status === 200) {
       const form = parse(await response.text()).querySelector('form')
       const step = form?.querySelector('[name=step]')?.getAttribute('value')
-      const fields = new URLSearchParams({ step: step ?? '', provider_id: 'mock', username: login, password: login.replace('john', 'doe') })
+      const fields = new URLSearchParams({ step: step ?? '', provider_id: 'mock', username: login, password })
       response = await hop(new URL(form?.getAttribute('action') ?? at, at), { method: 'POST', body: fields })
     }
     const to = response.headers.get('Location')

@@ -79,16 +79,23 @@ async function fits(page, name) {
 
 /** Every control can be reached by keyboard, and shows that it was. */
 async function focusShows(page, name) {
-  const looks = (/** @type {Element | null} */ el) => {
-    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(/** @type {Element} */ (el))
-    return { outline: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2, boxShadow }
+  const looks = (/** @type {Element} */ el) => {
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(el)
+    return { reached: el === document.activeElement, outline: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2, boxShadow }
   }
-  const controls = await page.locator('a[href], button, input:not([type=hidden]), select, textarea, summary').filter({ visible: true }).all()
-  for (const control of controls) {
-    const before = await control.evaluate(looks)
+  await page.evaluate(() => /** @type {any} */ (document.activeElement)?.blur()) // a form may take the focus by itself
+  const waiting = new Set(await page.locator('a[href], button, input:not([type=hidden], [type=radio]:not(:checked)), select, textarea, summary').filter({ visible: true }).all())
+  const before = new Map()
+  for (const control of waiting) before.set(control, await control.evaluate(looks))
+  // Twice round: the first Tab may begin in the middle.
+  for (let presses = 2 * waiting.size + 2; waiting.size > 0 && presses > 0; presses--) {
     await page.keyboard.press('Tab')
-    assert.ok(await control.evaluate((el) => el === document.activeElement), `${name}: Tab does not reach ${control}`)
-    const after = await control.evaluate(looks)
-    assert.ok(after.outline || after.boxShadow !== before.boxShadow, `${name}: focus does not show on ${control}`)
+    for (const control of waiting) {
+      const now = await control.evaluate(looks)
+      if (!now.reached) continue
+      assert.ok(now.outline || now.boxShadow !== before.get(control).boxShadow, `${name}: focus does not show on ${control}`)
+      waiting.delete(control)
+    }
   }
+  assert.deepEqual([...waiting].map(String), [], `${name}: Tab does not reach these`)
 }

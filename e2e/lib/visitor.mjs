@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
 import { bank, reconnectButton } from '../pages.mjs'
+import { passwordOf } from './bank.mjs'
 
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {import('../pages.mjs').PageText} PageText */
@@ -90,7 +91,7 @@ export class Visitor {
   /** Fills in the bank's login, and waits for what the bank asks next. @param {string} login */
   async logIn(login) {
     await bank.user(this.page).fill(login)
-    await bank.password(this.page).fill(login.replace('john', 'doe'))
+    await bank.password(this.page).fill(passwordOf(login))
     await bank.signIn(this.page).click()
     await bank.allow(this.page).waitFor()
   }

@@ -129,12 +129,12 @@ export class Deployment {
   }
 
   /** A grant as a backend that never heard of reconsent holds it: at the bank it is from now. */
-  async grant(login) {
+  async grant(login, password) {
     const redirectURI = `${this.api}/callback`
     const link = `${this.bank.url}/?${new URLSearchParams({
       response_type: 'code', client_id: 'sandbox-demo', redirect_uri: redirectURI, provider_id: 'mock', scope: 'info accounts balance offline_access',
     })}`
-    const code = new URL(await signIn(link, login)).searchParams.get('code')
+    const code = new URL(await signIn(link, login, password)).searchParams.get('code')
     const token = await (await hop(`${this.bank.url}/connect/token`, {
       method: 'POST',
       body: new URLSearchParams({ grant_type: 'authorization_code', client_id: 'sandbox-demo', client_secret: 'sandbox-secret', redirect_uri: redirectURI, code: code ?? '' }),
@@ -147,12 +147,12 @@ export class Deployment {
    * Imports consents that were given so many days ago, and has the latest stage
    * that has passed announced: what wall time allows of a reminder.
    * @param {string} slug
-   * @param {{login: string, user: string, email: string, age: number, custody?: string}[]} rows
+   * @param {{login: string, password?: string, user: string, email: string, age: number, custody?: string}[]} rows
    */
   async import(slug, rows) {
     const lines = []
-    for (const { login, user, email, age, custody } of rows) {
-      const grant = await this.grant(login)
+    for (const { login, password, user, email, age, custody } of rows) {
+      const grant = await this.grant(login, password)
       lines.push(JSON.stringify({
         credentials_id: grant.credentialsID, refresh_token: grant.refreshToken, redirect_uri: grant.redirectURI,
         provider: 'truelayer', provider_id: 'mock', user_id: user, email, scope: 'info accounts balance offline_access',
