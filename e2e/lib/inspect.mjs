@@ -31,7 +31,7 @@ export async function inspect(page, name) {
       await page.setViewportSize(viewport)
       await page.emulateMedia({ colorScheme })
       await accessible(page, `${name}, ${screen}, ${colorScheme}`)
-      await picture(page, `${name}-${screen}-${colorScheme}`)
+      if (screen === 'phone' || colorScheme === 'light') await picture(page, `${name}-${screen}-${colorScheme}`)
     }
   }
   await page.setViewportSize(narrow)
