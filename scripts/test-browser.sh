@@ -33,6 +33,11 @@ count() { sed -nE "s/^# $1 ([0-9]+)\$/\1/p" "$out/browser.tap"; }
 	echo "test-browser: no test ran" >&2
 	exit 1
 }
+# A file without tests is reported as a test that passed, under the file's name.
+if empty=$(grep -E '^# Subtest: .*\.mjs$' "$out/browser.tap"); then
+	printf 'test-browser: no test in these:\n%s\n' "$empty" >&2
+	exit 1
+fi
 for kind in skipped todo cancelled; do
 	[ "$(count $kind)" -eq 0 ] || {
 		echo "test-browser: tests $kind: $(count $kind); make them run" >&2

@@ -27,6 +27,7 @@ export class Program {
     this.args = args
     this.child = spawn(binary, args, { env: { PATH: process.env.PATH, HOME: process.env.HOME, TZ: 'UTC', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     running.add(this.child)
+    this.child.once('error', (error) => this.said.stderr.push(`${error}; scripts/test-browser.sh builds it`))
     this.ended = new Promise((resolve) => this.child.once('close', resolve))
     this.ended.then(() => running.delete(this.child))
     /** @type {{stdout: string[], stderr: string[]}} what it has said so far */

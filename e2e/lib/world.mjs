@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,9 +14,12 @@ import { Program, run } from './program.mjs'
 
 const DAY = 24 * 60 * 60 * 1000
 
-async function directory() {
-  const path = await mkdtemp(join(tmpdir(), 'reconsent-e2e-'))
-  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) }
+/** A directory that is gone when the tests end, however they end. */
+function directory() {
+  const path = mkdtempSync(join(tmpdir(), 'reconsent-e2e-'))
+  const remove = () => rmSync(path, { recursive: true, force: true, maxRetries: 5 })
+  process.on('exit', remove)
+  return { path, remove }
 }
 
 /** A port that nobody listens on: serve has to know its own address before it listens. */
@@ -31,7 +35,7 @@ async function freePort() {
 /** `reconsent dev`: everything in one process, on a clock that only tests move far. */
 export class Dev {
   static async start() {
-    const dir = await directory()
+    const dir = directory()
     const program = new Program(['dev', '--json', '--addr', '127.0.0.1:0', '--sandbox-addr', '127.0.0.1:0', '--data-dir', dir.path])
     const ready = JSON.parse(await program.line('stdout', /^\{/))
     return new Dev(dir, program, ready)
@@ -71,7 +75,7 @@ export class Dev {
 
   async stop() {
     await this.program.stop()
-    await this.dir.remove()
+    this.dir.remove()
   }
 }
 
@@ -81,7 +85,7 @@ export class Deployment {
    * @param {{smtp: string, applications: {slug: string, name: string, confirmLinks?: boolean}[], dataURL?: (bank: string) => Promise<string>}} options
    */
   static async start({ smtp, applications, dataURL }) {
-    const dir = await directory()
+    const dir = directory()
     const sandbox = new Program(['sandbox', '--addr', '127.0.0.1:0'])
     const bank = /http:\/\/[0-9.:]+/.exec(await sandbox.line('stdout', /^Sandbox bank on /))?.[0] ?? ''
     const port = await freePort()
@@ -182,6 +186,6 @@ export class Deployment {
 
   async stop() {
     await Promise.all(this.programs.map((program) => program.stop()))
-    await this.dir.remove()
+    this.dir.remove()
   }
 }
