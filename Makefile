@@ -29,7 +29,7 @@ run: ## Start everything with the sandbox bank; needs only Go (ARGS="--addr 127.
 	@go run ./cmd/reconsent dev $(ARGS)
 
 .PHONY: setup
-setup: ## Install what the tests need (C compiler, PostgreSQL); quick where it is there
+setup: ## Install what the tests need (C compiler, PostgreSQL, Chromium, Node.js); quick where it is there
 	@scripts/setup.sh
 
 .PHONY: test
@@ -46,12 +46,18 @@ test: ## Everything that CI checks: setup, format, vet, lint, generated files, t
 	@$(MAKE) check-generated
 	$(call step,Tests with the race detector)
 	@$(MAKE) unit
+	$(call step,Tests in a browser)
+	@$(MAKE) test-browser
 
 .PHONY: unit
 unit: ## Only the tests, with the race detector; fails if one skips itself
 	@mkdir -p $(LOG)
 	@$(TOOL) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(LOG)/tests.json -- -race -count=1 ./...
 	@scripts/no-skips.sh $(LOG)/tests.json
+
+.PHONY: test-browser
+test-browser: setup ## Only the tests in a browser: mail, the reconnect page, the bank, the result
+	@scripts/test-browser.sh
 
 .PHONY: check-format
 check-format:

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go: a C compiler for the race detector,
-# and PostgreSQL's programs. `make run` needs none of it.
+# PostgreSQL's programs, and for the tests that look at pages Chromium and
+# Node.js. `make run` needs none of it.
 #
 #   scripts/setup.sh            for `make test`
-#   scripts/setup.sh browser    Chromium, for tests that look at pages
+#   scripts/setup.sh browser    only what the tests in a browser need
 #
 # Does nothing, quickly, where everything is there. Starts no service: each test
 # binary runs a PostgreSQL of its own (internal/pgtest).
@@ -62,6 +63,11 @@ has_postgres() {
 
 has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 
+# What e2e/package.json asks for.
+has_node() { command -v node >/dev/null && [ "$(node --print 'process.versions.node.split(".")[0] >= 20')" = true ]; }
+
+has_npm() { command -v npm >/dev/null; }
+
 # Debian's package makes a cluster and starts it when it is installed. Nobody
 # here asked for one: a lasting change to the machine that no test uses.
 install_postgres() {
@@ -88,12 +94,20 @@ setup_tests() {
 }
 
 setup_browser() {
+	has_go || die "Go is missing. Install the version that go.mod names, then run this again."
 	has_chromium || install_packages "Chromium" chromium
-	say "a browser is here"
+	# One after the other: some packages of Node.js bring npm, and clash with Debian's.
+	has_node || install_packages "Node.js" nodejs
+	has_node || die "Node.js is here, but older than 20. Install a newer one, then run this again."
+	has_npm || install_packages "npm" npm
+	say "a browser is here, and what drives it"
 }
 
 case ${1:-tests} in
-tests) setup_tests ;;
+tests)
+	setup_tests
+	setup_browser
+	;;
 browser) setup_browser ;;
 *) die "unknown: $1 (say nothing, or: browser)" ;;
 esac
