@@ -129,34 +129,40 @@ func (c *Connector) doubtful(ctx context.Context, con *consent.Consent, since ti
 	return own || consent.ProviderOut(banks), err
 }
 
-// Hold says until when a message about consents has to wait: while their bank
-// or provider is out, since the button in it would lead nowhere, and when the
-// application's mails of the day are used up. A message that is tried again has
-// been counted.
-func (c *Connector) Hold(ctx context.Context, app *consent.Application, about []consent.Consent, first bool) (time.Time, string, error) {
-	now := c.now()
+// Held says which consents no message may be about now, and until when: while
+// their bank or provider is out, the button in it would lead nowhere.
+func (c *Connector) Held(ctx context.Context, app *consent.Application, about []consent.Consent) (held []bool, until time.Time, why string, err error) {
 	alarms, err := c.registry.Alarms(ctx, app.ID, false)
 	if err != nil {
-		return time.Time{}, "", err
+		return nil, time.Time{}, "", err
 	}
-	for i := range alarms {
-		if slices.ContainsFunc(about, func(con consent.Consent) bool { return alarms[i].Covers(&con) }) {
-			return now.Add(checkPause), string(alarms[i].Kind), nil
+	held = make([]bool, len(about))
+	for i := range about {
+		for n := range alarms {
+			if alarms[n].Covers(&about[i]) {
+				held[i], until, why = true, c.now().Add(checkPause), string(alarms[n].Kind)
+			}
 		}
 	}
-	if app.MailsPerDay <= 0 || !first {
-		return time.Time{}, "", nil
+	return held, until, why, nil
+}
+
+// Admit counts a mail against the application's ceiling of a day, and says until
+// when it has to wait where that is reached.
+func (c *Connector) Admit(ctx context.Context, app *consent.Application) (until time.Time, err error) {
+	if app.MailsPerDay <= 0 {
+		return time.Time{}, nil
 	}
-	today := now.Truncate(24 * time.Hour)
+	today := c.now().Truncate(24 * time.Hour)
 	ok, err := c.registry.Take(ctx, app.ID, "mails", today, 1, app.MailsPerDay)
 	ceiling := consent.Alarm{ApplicationID: app.ID, Kind: consent.AlarmMails,
 		Detail: fmt.Sprintf("The application's ceiling of %d mails a day is reached; the rest waits for tomorrow.", app.MailsPerDay)}
 	switch {
 	case err != nil:
-		return time.Time{}, "", err
+		return time.Time{}, err
 	case ok:
-		return time.Time{}, "", c.closeAlarm(ctx, ceiling)
+		return time.Time{}, c.closeAlarm(ctx, ceiling)
 	default:
-		return today.Add(24 * time.Hour), string(consent.AlarmMails), c.raise(ctx, ceiling)
+		return today.Add(24 * time.Hour), c.raise(ctx, ceiling)
 	}
 }

@@ -36,6 +36,8 @@ const (
 	purposeReconnect = "reconnect-link"
 	purposePseudonym = "erased-user"
 	purposePress     = "reconnect-press"
+	purposeMessage   = "message-link"
+	purposeAddress   = "link-address"
 )
 
 // Durations that hold for every application.

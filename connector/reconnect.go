@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/provider"
 )
 
 // ReconnectRequest asks for a link that can be mailed to a person.
@@ -31,24 +32,38 @@ func (c *Connector) NewReconnectLink(ctx context.Context, app *consent.Applicati
 	if err := checkReturnTo(app, req.ReturnTo); err != nil {
 		return Reconnect{}, err
 	}
-	token := scoped(app, randomToken())
-	hash, err := c.keys.Fingerprint(purposeReconnect, []byte(token))
+	return c.makeLink(ctx, app, &con, randomToken(), consent.ReconnectLink{ReturnTo: req.ReturnTo, State: req.State})
+}
+
+// MessageLink makes the link that a message to an address carries: the same one
+// however often the message is made. It is void once the user's address is
+// another one.
+func (c *Connector) MessageLink(ctx context.Context, app *consent.Application, con *consent.Consent, messageID, address string) (string, error) {
+	secret, err := c.keys.Fingerprint(purposeMessage, []byte(messageID+"/"+con.ID))
 	if err != nil {
+		return "", err
+	}
+	l := consent.ReconnectLink{}
+	if l.AddressHash, err = c.keys.Fingerprint(purposeAddress, []byte(address)); err != nil {
+		return "", err
+	}
+	r, err := c.makeLink(ctx, app, con, base64.RawURLEncoding.EncodeToString(secret), l)
+	return r.URL, err
+}
+
+func (c *Connector) makeLink(ctx context.Context, app *consent.Application, con *consent.Consent, secret string, l consent.ReconnectLink) (Reconnect, error) {
+	token := scoped(app, secret)
+	var err error
+	if l.TokenHash, err = c.keys.Fingerprint(purposeReconnect, []byte(token)); err != nil {
 		return Reconnect{}, err
 	}
-	now := c.now()
 	validity := app.LinkValidity
 	if validity <= 0 {
 		validity = consent.DefaultLinkValidity
 	}
-	link := consent.ReconnectLink{
-		ApplicationID: app.ID, TokenHash: hash, ConsentID: con.ID, UserID: con.UserID, Cycle: con.Cycle,
-		ReturnTo: req.ReturnTo, State: req.State, CreatedAt: now, ExpiresAt: now.Add(validity),
-	}
-	if err := c.registry.CreateReconnectLink(ctx, link); err != nil {
-		return Reconnect{}, err
-	}
-	return Reconnect{URL: c.base + "/r/" + token, ExpiresAt: link.ExpiresAt}, nil
+	l.ApplicationID, l.ConsentID, l.UserID, l.Cycle, l.CreatedAt = app.ID, con.ID, con.UserID, con.Cycle, c.now()
+	l.ExpiresAt = l.CreatedAt.Add(validity)
+	return Reconnect{URL: c.base + "/r/" + token, ExpiresAt: l.ExpiresAt}, c.registry.CreateReconnectLink(ctx, l)
 }
 
 // LinkState is what a reconnect link is good for now.
@@ -56,20 +71,32 @@ type LinkState string
 
 // The states of a link.
 const (
-	LinkReady   LinkState = "ready"   // a press leads to the bank
-	LinkRenewed LinkState = "renewed" // nothing to do: the consent was renewed since
-	LinkExpired LinkState = "expired"
-	LinkEnded   LinkState = "ended" // the consent was revoked
+	LinkReady    LinkState = "ready"    // a press leads on
+	LinkRenewed  LinkState = "renewed"  // nothing to do: the consent was renewed since
+	LinkReplaced LinkState = "replaced" // nothing to do: the bank was linked anew since
+	LinkExpired  LinkState = "expired"
+	LinkMoved    LinkState = "moved" // it was sent to an address that is not the user's any more
+	LinkEnded    LinkState = "ended" // the consent was revoked, or the person erased
 )
 
 // LinkView is what a reconnect page shows.
 type LinkView struct {
 	State       LinkState
 	Application consent.Application
+	User        consent.User // empty where the person is not known, or not any more
 	Consent     consent.Consent
 	Status      consent.Status
-	link        consent.ReconnectLink
+	// InPlace says that the person is asked to confirm with us, and needs no visit
+	// to the bank for it, as far as is known.
+	InPlace bool
+	NewerAt time.Time // when a newer link was sent; zero where this is the newest
+
+	link consent.ReconnectLink
 }
+
+// ReturnTo is where the application wants the person to go on to, and the state
+// that it wants back; empty where it did not say.
+func (v *LinkView) ReturnTo() (string, []byte) { return v.link.ReturnTo, v.link.State }
 
 // OpenReconnectLink looks a link up. It changes nothing and calls no provider:
 // machines open the links in mails before people do.
@@ -90,19 +117,69 @@ func (c *Connector) OpenReconnectLink(ctx context.Context, token string) (LinkVi
 	if v.Consent, err = c.registry.Consent(ctx, app.ID, v.link.ConsentID); err != nil {
 		return v, notFound(err, unknownLink())
 	}
+	v.NewerAt = v.link.NewerAt
+	if v.User, err = c.registry.User(ctx, app.ID, v.link.UserID); err != nil && !errors.Is(err, consent.ErrNotFound) {
+		return v, err
+	}
 	now := c.now()
 	v.Status = v.Consent.Status(now)
+	replaced, err := c.registry.Replaced(ctx, app.ID, v.Consent.ID)
+	if err != nil {
+		return v, err
+	}
+	current, err := c.isAddressOf(&v.User, v.link.AddressHash)
+	if err != nil {
+		return v, err
+	}
 	switch {
 	case v.Status == consent.Revoked:
 		v.State = LinkEnded
+	case replaced:
+		v.State = LinkReplaced
 	case v.Consent.Cycle != v.link.Cycle:
 		v.State = LinkRenewed
+	case !current:
+		v.State = LinkMoved
 	case !now.Before(v.link.ExpiresAt):
 		v.State = LinkExpired
 	default:
 		v.State = LinkReady
+		v.InPlace = c.confirmsInPlace(ctx, &v)
 	}
 	return v, nil
+}
+
+// isAddressOf reports whether a link was sent to an address that the user has
+// still, or to none.
+func (c *Connector) isAddressOf(u *consent.User, hash []byte) (bool, error) {
+	if len(hash) == 0 {
+		return true, nil
+	}
+	for _, address := range []string{u.Email, u.Phone} {
+		if address == "" {
+			continue
+		}
+		own, err := c.keys.Fingerprint(purposeAddress, []byte(address))
+		if err != nil || equal(own, hash) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// confirmsInPlace reports whether the application wants people to reconfirm this
+// consent with us, and all that it takes is there. It calls no provider.
+func (c *Connector) confirmsInPlace(ctx context.Context, v *LinkView) bool {
+	if v.Application.Policy(v.Consent.Provider).RenewBy != consent.RenewByExtend || !v.Consent.Renewable(c.now()) ||
+		len(v.Consent.Tokens.Refresh) == 0 || v.User.Name == "" || v.User.Email == "" {
+		return false
+	}
+	p, err := c.open(ctx, &v.Application, v.Consent.Provider)
+	if err != nil {
+		return false
+	}
+	_, ok := p.(provider.Extender)
+	return ok
 }
 
 // PressReconnectLink begins an attempt for whoever pressed the button. A press
@@ -120,6 +197,72 @@ func (c *Connector) PressReconnectLink(ctx context.Context, token string) (LinkV
 	}
 	s, err = c.relinkFromPage(ctx, &v.Application, &v.Consent, req)
 	return v, s, err
+}
+
+// Confirmed is how a person's confirmation on the page led on: Bank is nil where
+// the consent was renewed by it.
+type Confirmed struct {
+	View LinkView
+	Bank *Started
+}
+
+// ConfirmReconnectLink records that whoever pressed the button confirmed the
+// statement, word for word, and has the consent extended. Where that is not
+// possible after all it leads to the bank.
+func (c *Connector) ConfirmReconnectLink(ctx context.Context, token, statement string) (Confirmed, error) {
+	v, err := c.OpenReconnectLink(ctx, token)
+	out := Confirmed{View: v}
+	if err != nil || v.State != LinkReady {
+		return out, err
+	}
+	if v.InPlace {
+		done, err := c.Reconfirm(ctx, &v.Application, v.Consent.ID, ReconfirmRequest{Statement: statement, ReturnTo: v.link.ReturnTo, State: v.link.State})
+		if err == nil && done.Bank == nil {
+			out.View, err = c.OpenReconnectLink(ctx, token)
+			return out, err
+		}
+		if err == nil {
+			out.Bank = done.Bank
+			return out, nil
+		}
+		if code := consent.CodeOf(err); code != consent.CodeProviderUnsupported && code != consent.CodeReauthRequired && code != consent.CodeTokenMissing {
+			return out, err
+		}
+	}
+	_, started, err := c.PressReconnectLink(ctx, token)
+	out.Bank = &started
+	return out, err
+}
+
+// resendsAnHour bounds how often a new link for one consent is mailed because
+// somebody asked for it on a page.
+const resendsAnHour = 3
+
+// ResendReconnectLink mails a new link to the address that is known, for whoever
+// holds one that has expired. The old one stays dead.
+func (c *Connector) ResendReconnectLink(ctx context.Context, token string) (LinkView, error) {
+	v, err := c.OpenReconnectLink(ctx, token)
+	if err != nil || v.State != LinkExpired {
+		return v, err
+	}
+	now := c.now()
+	window := now.Truncate(time.Hour)
+	ok, err := c.registry.Take(ctx, v.Application.ID, "links asked for "+v.Consent.ID, window, 1, resendsAnHour)
+	if err != nil {
+		return v, err
+	}
+	if !ok {
+		return v, &consent.Error{Code: consent.CodeRateLimited, ConsentID: v.Consent.ID, RetryAt: window.Add(time.Hour), Detail: "New links for this consent have been sent already; ask again later."}
+	}
+	id := c.newID()
+	err = c.registry.AskForMessage(ctx, consent.Notice{
+		ApplicationID: v.Application.ID, ConsentID: v.Consent.ID, Cycle: v.Consent.Cycle, Stage: consent.AskedStage(id), Channel: consent.ChannelEmail, DigestID: "dgt_" + id,
+	}, v.Consent.UserID, now)
+	if err != nil {
+		return v, err
+	}
+	_, err = c.Dispatch(ctx)
+	return v, err
 }
 
 // relinkFromPage leads a person whose consent cannot be renewed to a first
@@ -165,10 +308,4 @@ func (c *Connector) ReconnectProofFor(token string) string {
 func (c *Connector) ReconnectProof(token, proof string) bool {
 	want := c.ReconnectProofFor(token)
 	return want != "" && equal([]byte(want), []byte(proof))
-}
-
-// ReconnectLink makes a link as mails carry it.
-func (c *Connector) ReconnectLink(ctx context.Context, app *consent.Application, consentID string) (string, error) {
-	r, err := c.NewReconnectLink(ctx, app, consentID, ReconnectRequest{})
-	return r.URL, err
 }

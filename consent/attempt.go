@@ -123,6 +123,8 @@ type ReconnectLink struct {
 	Cycle         int // a renewal ends the link
 	ReturnTo      string
 	State         []byte
+	AddressHash   []byte // fingerprint of the address that it was sent to; nil where the application asked for it
 	CreatedAt     time.Time
 	ExpiresAt     time.Time
+	NewerAt       time.Time // when the newest link for the consent was sent, if that is a later one; not stored
 }

@@ -44,7 +44,8 @@ const (
 	OutcomeRenewed    Outcome = "renewed"    // the consent began a new cycle since
 	OutcomeRevoked    Outcome = "revoked"    // the consent was revoked since
 	OutcomeErased     Outcome = "erased"     // consent or user are gone
-	OutcomeSuperseded Outcome = "superseded" // a later stage has been announced since
+	OutcomeSuperseded Outcome = "superseded" // a later stage has been announced, or another consent stands in its place
+	OutcomeMoved      Outcome = "moved"      // access ends much later than it did when it was announced
 	OutcomeNoMail     Outcome = "no_mail"    // no mail server is configured, or the application wants none
 	OutcomeNoSMS      Outcome = "no_sms"     // no SMS gateway is configured, or the application wants none any more
 	OutcomeNoAddress  Outcome = "no_address" // the user has none any more
@@ -80,9 +81,23 @@ type Digest struct {
 	ClaimID       string
 	ClaimedUntil  time.Time
 	Tries         int
+	Counted       bool // against the application's ceiling of a day
 	FinishedAt    time.Time
 	Reason        string
 }
+
+// DigestAsked is the Reason of a message that its user asked for just now.
+const DigestAsked = "asked"
+
+// askedFor begins the stage of a notice that announces nothing: the user asked
+// for a new link.
+const askedFor = "asked_"
+
+// AskedStage names the stage of a notice that its user asked for.
+func AskedStage(id string) string { return askedFor + id }
+
+// Asked reports whether the user asked for the notice.
+func (n *Notice) Asked() bool { return strings.HasPrefix(n.Stage, askedFor) }
 
 // The kinds of the jobs that send one digest, by channel; their key is
 // DigestKey.

@@ -60,9 +60,9 @@ type Users interface {
 	// SetUnsubscribed writes since when the person wants no reminders; one that
 	// stands is kept. The zero time takes it back.
 	SetUnsubscribed(ctx context.Context, applicationID, userID string, at time.Time) error
-	// EraseUser deletes the person: contact details, reconnect links, labels
-	// and account fingerprints go, and consents, attempts, digests and
-	// confirmations keep pseudonym in the place of who it was. Consents must have been revoked and
+	// EraseUser deletes the person: contact details, labels and account
+	// fingerprints go, what waits to be sent is dropped, and consents, attempts,
+	// reconnect links, digests and confirmations keep pseudonym in the place of who it was. Consents must have been revoked and
 	// attempts ended before; ErrBusy where one has not.
 	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
 }
@@ -167,6 +167,9 @@ type Consents interface {
 	SetOutlook(ctx context.Context, o Outlook) error
 	Revoke(ctx context.Context, r Revocation) (Consent, error)
 
+	// Replaced reports whether an unrevoked, confirmed consent stands in the
+	// place of the named one.
+	Replaced(ctx context.Context, applicationID, consentID string) (bool, error)
 	// CredentialsInUse reports whether an unrevoked consent of the
 	// application, other than the named one, has these credentials. A pending
 	// one counts: it may be confirmed yet.
@@ -308,6 +311,7 @@ type Attempts interface {
 
 // ReconnectLinks keeps the links that are mailed to people.
 type ReconnectLinks interface {
+	// CreateReconnectLink leaves a link that exists as it is.
 	CreateReconnectLink(ctx context.Context, l ReconnectLink) error
 	ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (ReconnectLink, error)
 }
@@ -389,6 +393,14 @@ type Digests interface {
 	// FreezeDigest claims a digest: from now on it takes no more notices along.
 	// ErrBusy where it is over, or somebody else has claimed it.
 	FreezeDigest(ctx context.Context, c DigestClaim) (Digest, []Notice, error)
+	// AskForMessage adds a notice that the user asked for to the message that is
+	// open to them, or to a new one, which is due at now.
+	AskForMessage(ctx context.Context, n Notice, userID string, now time.Time) error
+	// CountDigest sets Counted. ErrClaimLost where the claim is another's.
+	CountDigest(ctx context.Context, d Digest) error
+	// PutOffNotices takes notices out of a frozen digest, and into the message
+	// that is open to its user, or a new one with that id, which is due then.
+	PutOffNotices(ctx context.Context, d Digest, notices []Notice, newID string, due time.Time) error
 	// PostponeDigest ends the claim, if there is one, writes Tries, and makes the
 	// digest due later. ErrClaimLost where the claim is another's.
 	PostponeDigest(ctx context.Context, d Digest, due time.Time, reason string) error

@@ -10,7 +10,7 @@ import (
 func (n *Notifier) compose(ctx context.Context, app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
 	l := Letter{Application: app, User: user, Now: n.now()}
 	for i := range about {
-		link, err := n.Links.ReconnectLink(ctx, app, about[i].consent.ID)
+		link, err := n.Links.MessageLink(ctx, app, &about[i].consent, d.ID, user.Email)
 		if err != nil {
 			return Message{}, err
 		}

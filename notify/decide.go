@@ -2,14 +2,15 @@ package notify
 
 import (
 	"slices"
+	"time"
 
 	"github.com/reconsent/reconsent/consent"
 )
 
 // decide looks again at a notice just before it is sent. It returns
 // OutcomeWaiting where the notice still holds, and else why it does not. con is
-// nil where the consent is gone.
-func decide(n consent.Notice, con *consent.Consent) consent.Outcome {
+// nil where the consent is gone; replaced says that another stands in its place.
+func decide(n consent.Notice, con *consent.Consent, replaced bool, now time.Time) consent.Outcome {
 	switch {
 	case con == nil:
 		return consent.OutcomeErased
@@ -17,6 +18,12 @@ func decide(n consent.Notice, con *consent.Consent) consent.Outcome {
 		return consent.OutcomeRevoked
 	case con.Cycle != n.Cycle:
 		return consent.OutcomeRenewed
+	case replaced:
+		return consent.OutcomeSuperseded
+	case n.Asked():
+		return consent.OutcomeWaiting
+	case !consent.ToldAtEnd(n.Stage) && con.Status(now) == consent.Active:
+		return consent.OutcomeMoved
 	case len(con.Announced) > 0 && con.Announced[len(con.Announced)-1] != n.Stage && slices.Contains(con.Announced, n.Stage):
 		return consent.OutcomeSuperseded
 	default:

@@ -18,21 +18,26 @@ type Registry interface {
 	Application(ctx context.Context, id string) (consent.Application, error)
 	User(ctx context.Context, applicationID, userID string) (consent.User, error)
 	Consent(ctx context.Context, applicationID, id string) (consent.Consent, error)
+	Replaced(ctx context.Context, applicationID, consentID string) (bool, error)
 }
 
 // Links makes the links that lead people to their bank.
 type Links interface {
-	ReconnectLink(ctx context.Context, app *consent.Application, consentID string) (string, error)
+	// MessageLink makes the link that a message to an address carries: the same
+	// however often the message is made.
+	MessageLink(ctx context.Context, app *consent.Application, con *consent.Consent, messageID, address string) (string, error)
 	// UnsubscribeLink makes the link by which the user ends the reminders.
 	UnsubscribeLink(app *consent.Application, userID string) (string, error)
 }
 
-// Gate says whether mail may leave now. See connector.
+// Gate says whether messages may leave now. See connector.
 type Gate interface {
-	// Hold says until when a message about these consents has to wait, and why;
-	// the zero time where it need not. first is false where the same message has
-	// been let through before: it counts once against a ceiling.
-	Hold(ctx context.Context, app *consent.Application, about []consent.Consent, first bool) (until time.Time, why string, err error)
+	// Held says which of these consents no message may be about now, and until
+	// when and why.
+	Held(ctx context.Context, app *consent.Application, about []consent.Consent) (held []bool, until time.Time, why string, err error)
+	// Admit counts a mail against the application's ceiling. It says until when
+	// the mail has to wait, and zero where it need not.
+	Admit(ctx context.Context, app *consent.Application) (until time.Time, err error)
 }
 
 // Message is one mail or SMS as a channel sends it. Names and the subject are
@@ -184,13 +189,9 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 		d.State = consent.DigestDropped
 		return n.unreachable(ctx, d, notices, about, consent.OutcomeUnreachable, "")
 	}
-	until, why, err := n.Gate.Hold(ctx, app, consents(about), d.Tries == 1 && d.Channel == consent.ChannelEmail)
-	if err != nil {
+	about, waits, err := n.admit(ctx, app, d, notices, about)
+	if err != nil || waits {
 		return err
-	}
-	if !until.IsZero() {
-		d.Tries-- // it was not tried
-		return n.Registry.PostponeDigest(ctx, d, until, why)
 	}
 	m, err := n.written(ctx, app, &user, d, about)
 	if err != nil {
@@ -210,6 +211,48 @@ func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent
 	return n.finish(context.WithoutCancel(ctx), d, notices, consent.DigestSent, "", consent.OutcomeSent)
 }
 
+// admit leaves what the gate lets through now. What it holds goes on in another
+// message; where that is all, or the day's mails are used up, this one waits.
+func (n *Notifier) admit(ctx context.Context, app *consent.Application, d consent.Digest, notices []consent.Notice, about []told) (left []told, waits bool, err error) {
+	held, until, why, err := n.Gate.Held(ctx, app, consents(about))
+	if err != nil {
+		return nil, false, err
+	}
+	var off []consent.Notice
+	for i := range about {
+		if held[i] {
+			off = append(off, *about[i].notice)
+		} else {
+			left = append(left, about[i])
+		}
+	}
+	d.Tries-- // where it waits it was not tried
+	switch {
+	case len(left) == 0:
+		return nil, true, n.Registry.PostponeDigest(ctx, d, until, why)
+	case len(off) > 0:
+		if err := n.Registry.PutOffNotices(ctx, d, off, "dgt_"+n.NewID(), until); err != nil {
+			return nil, false, err
+		}
+		for i := range about {
+			if held[i] {
+				about[i].notice.DigestID = "" // not this message's any more
+			}
+		}
+	}
+	if d.Counted || d.Channel != consent.ChannelEmail || app.MailsPerDay <= 0 {
+		return left, false, nil
+	}
+	until, err = n.Gate.Admit(ctx, app)
+	if err != nil {
+		return nil, false, err
+	}
+	if !until.IsZero() {
+		return nil, true, n.Registry.PostponeDigest(ctx, d, until, string(consent.AlarmMails))
+	}
+	return left, false, n.Registry.CountDigest(ctx, d)
+}
+
 // lookAgain reads every notice's consent anew, writes into the notices what
 // does not hold any more, and returns the rest, the nearest lapse first.
 func (n *Notifier) lookAgain(ctx context.Context, notices []consent.Notice) ([]told, error) {
@@ -225,7 +268,11 @@ func (n *Notifier) lookAgain(ctx context.Context, notices []consent.Notice) ([]t
 		if gone {
 			seen = nil
 		}
-		if notice.Outcome = decide(*notice, seen); notice.Outcome == consent.OutcomeWaiting {
+		replaced, err := n.Registry.Replaced(ctx, notice.ApplicationID, notice.ConsentID)
+		if err != nil {
+			return nil, err
+		}
+		if notice.Outcome = decide(*notice, seen, replaced, n.now()); notice.Outcome == consent.OutcomeWaiting {
 			about = append(about, told{con, notice.Stage, notice})
 		}
 	}
@@ -238,6 +285,7 @@ func (n *Notifier) lookAgain(ctx context.Context, notices []consent.Notice) ([]t
 
 // finish ends the digest; notices that were still waiting get the outcome.
 func (n *Notifier) finish(ctx context.Context, d consent.Digest, notices []consent.Notice, state consent.DigestState, reason string, rest consent.Outcome) error {
+	notices = own(notices)
 	for i := range notices {
 		if notices[i].Outcome == consent.OutcomeWaiting {
 			notices[i].Outcome = rest
@@ -245,6 +293,11 @@ func (n *Notifier) finish(ctx context.Context, d consent.Digest, notices []conse
 	}
 	d.State, d.Reason, d.FinishedAt = state, reason, n.now()
 	return quiet(n.Registry.FinishDigest(ctx, d, notices))
+}
+
+// own leaves out the notices that have gone on in another message.
+func own(notices []consent.Notice) []consent.Notice {
+	return slices.DeleteFunc(slices.Clone(notices), func(n consent.Notice) bool { return n.DigestID == "" })
 }
 
 // again makes the digest due later, or gives it up.

@@ -59,21 +59,36 @@ func (p *postbox) fail(times int, err error) {
 	}
 }
 
-// gate holds mail until a moment, as an outage or a ceiling does.
+// gate holds what is about banks that are out, and mails over a ceiling.
 type gate struct {
 	until time.Time
 	why   string
+	bank  string // the one that is out; empty for all
 	err   error
+
+	full     time.Time // until when the ceiling is reached
+	admitted int
 }
 
-func (g *gate) Hold(context.Context, *consent.Application, []consent.Consent, bool) (time.Time, string, error) {
-	return g.until, g.why, g.err
+func (g *gate) Held(_ context.Context, _ *consent.Application, about []consent.Consent) ([]bool, time.Time, string, error) {
+	held := make([]bool, len(about))
+	for i := range about {
+		held[i] = !g.until.IsZero() && (g.bank == "" || g.bank == about[i].BankName)
+	}
+	return held, g.until, g.why, g.err
+}
+
+func (g *gate) Admit(context.Context, *consent.Application) (time.Time, error) {
+	if g.full.IsZero() {
+		g.admitted++
+	}
+	return g.full, nil
 }
 
 type links struct{}
 
-func (links) ReconnectLink(_ context.Context, _ *consent.Application, consentID string) (string, error) {
-	return "https://consents.example/r/" + consentID, nil
+func (links) MessageLink(_ context.Context, _ *consent.Application, con *consent.Consent, _, _ string) (string, error) {
+	return "https://consents.example/r/" + con.ID, nil
 }
 
 // changing is a registry in which something has happened since.
@@ -487,16 +502,93 @@ func TestMailThatIsHeldWaitsUntilThen(t *testing.T) {
 	con := d.lapsing("ada", "Mock Bank", d.at)
 	id := d.sweep()["ada"]
 	tomorrow := d.at.Truncate(day).Add(day)
-	d.gate.until, d.gate.why = tomorrow, string(consent.AlarmMails)
+	d.setApp(func(a *consent.Application) { a.MailsPerDay = 1 })
+	d.gate.full = tomorrow
 	digest := d.send(id)
 	assert.Equal(t, tomorrow, digest.DueAt)
 	assert.Equal(t, "mail_ceiling", digest.Reason)
 	assert.Empty(t, digest.ClaimID)
 	assert.Empty(t, d.post.tried)
 	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeWaiting}, d.outcomes(con))
-	d.at, d.gate.until, d.gate.why = tomorrow, time.Time{}, ""
+	d.at, d.gate.full = tomorrow, time.Time{}
 	d.over(d.send(id), consent.DigestSent, "")
 	assert.Len(t, d.post.sent, 1)
+}
+
+func TestAMailIsCountedOnceHoweverOftenItIsTried(t *testing.T) {
+	d := newDesk(t)
+	d.setApp(func(a *consent.Application) { a.MailsPerDay = 1 })
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.reg.user = func(*consent.User) error { return errDisk } // before it is counted
+	d.at = d.send(id).DueAt
+	d.reg.user = nil
+	d.post.fail(2, errLater) // and after
+	for range 2 {
+		d.at = d.send(id).DueAt
+	}
+	d.over(d.send(id), consent.DigestSent, "")
+	assert.Equal(t, 1, d.gate.admitted)
+}
+
+func TestACeilingHoldsAlsoWhatWasTriedBefore(t *testing.T) {
+	d := newDesk(t)
+	d.setApp(func(a *consent.Application) { a.MailsPerDay = 1 })
+	d.gate.full = d.at.Add(day)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.reg.user = func(*consent.User) error { return errDisk }
+	d.at = d.send(id).DueAt
+	d.reg.user = nil
+	assert.Equal(t, "mail_ceiling", d.send(id).Reason)
+	assert.Empty(t, d.post.tried)
+}
+
+func TestABankThatIsOutHoldsNothingAboutOthers(t *testing.T) {
+	d := newDesk(t)
+	out, fine := d.lapsing("ada", "Bank Out", d.at), d.lapsing("ada", "Bank Fine", d.at)
+	id := d.sweep()["ada"]
+	d.gate.until, d.gate.why, d.gate.bank = d.at.Add(10*time.Minute), string(consent.AlarmBank), "Bank Out"
+	d.over(d.send(id), consent.DigestSent, "")
+	require.Len(t, d.post.sent, 1)
+	assert.NotContains(t, d.post.sent[0].Text, "Bank Out")
+	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeSent}, d.outcomes(fine))
+	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeWaiting}, d.outcomes(out))
+	d.at, d.gate.until = d.gate.until, time.Time{}
+	rest := d.sweep()["ada"]
+	require.NotEqual(t, id, rest)
+	d.over(d.send(rest), consent.DigestSent, "")
+	require.Len(t, d.post.sent, 2)
+	assert.Contains(t, d.post.sent[1].Text, "Bank Out")
+	assert.NotContains(t, d.post.sent[1].Text, "Bank Fine")
+}
+
+func TestAConsentThatWasReplacedIsNotReminded(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	fresh := consent.Consent{
+		ApplicationID: d.app.ID, ID: "con_new", UserID: "ada", Provider: "p", ProviderID: "b", CredentialsID: "new", Cycle: 1, Replaces: con.ID,
+		Custody: consent.CustodyBackend, CreatedAt: d.at, ConsentedAt: d.at, ExpiresAt: d.at.Add(90 * day), ExpirySource: consent.FromProvider,
+	}
+	fresh.Reschedule(d.app.Cadence, consent.Policy{RenewalWindow: 90 * day}, d.at)
+	_, err := d.store.Register(t.Context(), d.app.ID, []consent.Registration{{Consent: fresh, Contact: consent.User{ApplicationID: d.app.ID, ID: "ada", CreatedAt: d.at, UpdatedAt: d.at}}})
+	require.NoError(t, err)
+	d.over(d.send(id), consent.DigestDropped, "nothing_left")
+	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeSuperseded}, d.outcomes(con))
+}
+
+func TestAnEndThatHasMovedFarAwayIsNotToldAsNear(t *testing.T) {
+	d := newDesk(t)
+	con := d.lapsing("ada", "Mock Bank", d.at.Add(7*day))
+	id := d.sweep()["ada"]
+	d.reg.consent = func(c *consent.Consent) error { // the provider says another date
+		c.ExpiresAt = d.at.Add(97 * day)
+		c.Reschedule(d.app.Cadence, consent.Policy{RenewalWindow: 90 * day}, time.Time{})
+		return nil
+	}
+	d.over(d.send(id), consent.DigestDropped, "nothing_left")
+	assert.Equal(t, map[string]consent.Outcome{"before_7d": consent.OutcomeMoved}, d.outcomes(con))
 }
 
 func TestABankThatWasOutForLongDoesNotUseUpThePatienceWithTheMailServer(t *testing.T) {

@@ -32,6 +32,9 @@ func (n *Notifier) waitsOutQuietHours(ctx context.Context, app *consent.Applicat
 	if err != nil || d.DueAt.IsZero() || d.ClaimedUntil.After(now) {
 		return true, err // over, or on its way already
 	}
+	if d.Reason == consent.DigestAsked {
+		return false, nil // somebody is awake, and waits for it
+	}
 	user, err := n.Registry.User(ctx, app.ID, d.UserID)
 	if err != nil {
 		return false, quiet(err) // of somebody who is gone nothing will be sent
@@ -51,15 +54,15 @@ func zoneOf(user *consent.User) *time.Location {
 	return time.UTC
 }
 
-// lastWord leaves what somebody who wants no reminders is told all the same, by
-// mail and once a cycle: that access has stopped.
+// lastWord leaves what somebody who wants no reminders is told all the same:
+// what they asked for, and by mail and once a cycle that access has stopped.
 func (n *Notifier) lastWord(channel consent.Channel, about []told) []told {
 	var left []told
 	now := n.now()
 	for _, t := range about {
 		status := t.consent.Status(now)
 		stopped := status == consent.Lapsed || status == consent.Unrenewable
-		if channel == consent.ChannelEmail && stopped && consent.ToldAtEnd(t.stage) && !t.notice.ToldOfEnd {
+		if t.notice.Asked() || channel == consent.ChannelEmail && stopped && consent.ToldAtEnd(t.stage) && !t.notice.ToldOfEnd {
 			left = append(left, t)
 			continue
 		}
@@ -85,5 +88,5 @@ func (n *Notifier) unreachable(ctx context.Context, d consent.Digest, notices []
 			Cycle: t.consent.Cycle, Data: map[string]any{"channel": string(d.Channel), "reason": reason},
 		})
 	}
-	return quiet(n.Registry.FinishUnreachable(ctx, consent.Unreachable{Digest: d, Notices: notices, Refused: refused, Events: events}))
+	return quiet(n.Registry.FinishUnreachable(ctx, consent.Unreachable{Digest: d, Notices: own(notices), Refused: refused, Events: events}))
 }

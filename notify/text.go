@@ -11,7 +11,7 @@ import (
 // link.
 func (n *Notifier) composeText(ctx context.Context, app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
 	con := &about[0].consent
-	link, err := n.Links.ReconnectLink(ctx, app, con.ID)
+	link, err := n.Links.MessageLink(ctx, app, con, d.ID, user.Phone)
 	if err != nil {
 		return Message{}, err
 	}

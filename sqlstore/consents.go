@@ -12,6 +12,7 @@ import (
 type args map[string]any
 
 var (
+	replacedBy    = both(`SELECT count(*) FROM consents WHERE application_id = :app AND replaces = :id AND replaces <> '' AND revoked_at IS NULL AND NOT pending`)
 	selectConsent = `SELECT ` + columns(consentColumns) + ` FROM consents `
 	consentByID   = both(selectConsent + `WHERE application_id = :app AND id = :id`)
 	lockConsent   = locking(selectConsent + `WHERE application_id = :app AND id = :id`)
@@ -77,6 +78,13 @@ func (s *Store) FindConsents(ctx context.Context, applicationID string, f consen
 		err := s.query().list(ctx, findByUser, &rows, arg)
 		return consentsOf(rows), err
 	}
+}
+
+// Replaced implements consent.Consents.
+func (s *Store) Replaced(ctx context.Context, applicationID, consentID string) (bool, error) {
+	var n int
+	err := s.query().get(ctx, replacedBy, &n, args{"app": applicationID, "id": consentID})
+	return n > 0, err
 }
 
 // CredentialsInUse implements consent.Consents.

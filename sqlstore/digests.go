@@ -29,7 +29,7 @@ func (s *Store) IsSQLite() bool { return s.dialect == migrations.SQLite }
 // share its transactions.
 func (s *Store) DB() *sql.DB { return s.db.DB }
 
-const digestColumnList = `application_id, id, user_id, channel, state, created_at, due_at, claim_id, claimed_until, tries, finished_at, reason`
+const digestColumnList = `application_id, id, user_id, channel, state, created_at, due_at, claim_id, claimed_until, tries, counted, finished_at, reason`
 
 var (
 	// A digest that has its job is due again when the job must have been lost.
@@ -47,6 +47,19 @@ var (
 		FROM notices n WHERE application_id = :app AND digest_id = :id`)
 	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason, tries = :tries
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state IN ('open', 'frozen')`)
+	countDigest = both(`UPDATE digests SET counted = TRUE WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
+	// What joins an open message does not hurry it, but for a user who asks.
+	openDigest = both(`INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at, reason)
+		VALUES (:app, :new, :user, :channel, 'open', :now, :due, :reason)
+		ON CONFLICT (application_id, user_id, channel) WHERE state = 'open' DO UPDATE SET
+			due_at = CASE WHEN excluded.reason = 'asked' THEN excluded.due_at ELSE digests.due_at END,
+			reason = CASE WHEN excluded.reason = 'asked' THEN excluded.reason ELSE digests.reason END
+		RETURNING ` + digestColumnList)
+	addNotice = both(`INSERT INTO notices (application_id, consent_id, cycle, stage, channel, digest_id, outcome)
+		VALUES (:app, :consent, :cycle, :stage, :channel, :digest, 'waiting')`)
+	moveNotice = both(`UPDATE notices SET digest_id = :digest WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle
+		AND stage = :stage AND channel = :channel AND digest_id = :from`)
+	lockDigest   = locking(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
 	finishDigest = both(`UPDATE digests SET state = :state, reason = :reason, finished_at = :at, due_at = NULL, claim_id = '', claimed_until = NULL
 		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
 	tellEmailUnreachable = tellUnreachable(`email_unreachable_cycle`)
@@ -84,6 +97,7 @@ type digestRow struct {
 	ClaimID      string `db:"claim_id"`
 	ClaimedUntil stamp  `db:"claimed_until"`
 	Tries        int    `db:"tries"`
+	Counted      bool   `db:"counted"`
 	FinishedAt   stamp  `db:"finished_at"`
 	Reason       string `db:"reason"`
 }
@@ -91,7 +105,7 @@ type digestRow struct {
 func (r *digestRow) digest() consent.Digest {
 	return consent.Digest{
 		ApplicationID: r.App, ID: r.ID, UserID: r.UserID, Channel: consent.Channel(r.Channel), State: consent.DigestState(r.State),
-		CreatedAt: r.CreatedAt.Time, DueAt: r.DueAt.Time, ClaimID: r.ClaimID, ClaimedUntil: r.ClaimedUntil.Time, Tries: r.Tries,
+		CreatedAt: r.CreatedAt.Time, DueAt: r.DueAt.Time, ClaimID: r.ClaimID, ClaimedUntil: r.ClaimedUntil.Time, Tries: r.Tries, Counted: r.Counted,
 		FinishedAt: r.FinishedAt.Time, Reason: r.Reason,
 	}
 }
@@ -182,6 +196,55 @@ func (s *Store) FreezeDigest(ctx context.Context, c consent.DigestClaim) (consen
 		return cmp.Or(cmp.Compare(a.ConsentID, b.ConsentID), cmp.Compare(a.Cycle, b.Cycle), cmp.Compare(a.Stage, b.Stage))
 	})
 	return row.digest(), notices, nil
+}
+
+// AskForMessage implements consent.Digests.
+func (s *Store) AskForMessage(ctx context.Context, n consent.Notice, userID string, now time.Time) error {
+	arg := args{"app": n.ApplicationID, "new": n.DigestID, "user": userID, "channel": string(n.Channel), "now": stamp{now}, "due": stamp{now},
+		"reason": consent.DigestAsked, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage}
+	return s.atomic(ctx, func(q query) error {
+		var open digestRow
+		if err := q.get(ctx, openDigest, &open, arg); err != nil {
+			return err
+		}
+		arg["digest"] = open.ID
+		_, err := q.exec(ctx, addNotice, arg)
+		return err
+	})
+}
+
+// CountDigest implements consent.Digests.
+func (s *Store) CountDigest(ctx context.Context, d consent.Digest) error {
+	n, err := s.query().exec(ctx, countDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID})
+	if err == nil && n == 0 {
+		return consent.ErrClaimLost
+	}
+	return err
+}
+
+// PutOffNotices implements consent.Digests.
+func (s *Store) PutOffNotices(ctx context.Context, d consent.Digest, notices []consent.Notice, newID string, due time.Time) error {
+	arg := args{"app": d.ApplicationID, "id": d.ID, "new": newID, "user": d.UserID, "channel": string(d.Channel), "now": stamp{d.CreatedAt}, "due": stamp{due}, "reason": ""}
+	return s.atomic(ctx, func(q query) error {
+		var held, open digestRow
+		if err := q.get(ctx, lockDigest, &held, arg); err != nil {
+			return err
+		}
+		if held.State != string(consent.DigestFrozen) || held.ClaimID != d.ClaimID || d.ClaimID == "" {
+			return consent.ErrClaimLost
+		}
+		if err := q.get(ctx, openDigest, &open, arg); err != nil {
+			return err
+		}
+		for _, n := range notices {
+			err := q.one(ctx, moveNotice, args{"app": n.ApplicationID, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage,
+				"channel": string(n.Channel), "digest": open.ID, "from": d.ID})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // PostponeDigest implements consent.Digests.

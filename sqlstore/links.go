@@ -7,28 +7,35 @@ import (
 )
 
 var (
-	insertLink = both(`INSERT INTO reconnect_links (application_id, token_hash, consent_id, user_id, cycle, return_to, state, created_at, expires_at)
-		VALUES (:application_id, :token_hash, :consent_id, :user_id, :cycle, :return_to, :state, :created_at, :expires_at)`)
-	linkByHash = both(`SELECT application_id, token_hash, consent_id, user_id, cycle, return_to, state, created_at, expires_at
-		FROM reconnect_links WHERE application_id = :app AND token_hash = :hash`)
+	// A message that is made again carries the link that it carried before.
+	insertLink = both(`INSERT INTO reconnect_links (application_id, token_hash, consent_id, user_id, cycle, return_to, state, address_hash, created_at, expires_at)
+		VALUES (:application_id, :token_hash, :consent_id, :user_id, :cycle, :return_to, :state, :address_hash, :created_at, :expires_at)
+		ON CONFLICT (application_id, token_hash) DO NOTHING`)
+	linkByHash = both(`SELECT application_id, token_hash, consent_id, user_id, cycle, return_to, state, address_hash, created_at, expires_at,
+			(SELECT max(n.created_at) FROM reconnect_links n WHERE n.application_id = l.application_id AND n.consent_id = l.consent_id
+				AND n.address_hash IS NOT NULL AND n.created_at > l.created_at) AS newer_at
+		FROM reconnect_links l WHERE application_id = :app AND token_hash = :hash`)
 )
 
 type linkRow struct {
-	App       string `db:"application_id"`
-	TokenHash blob   `db:"token_hash"`
-	ConsentID string `db:"consent_id"`
-	UserID    string `db:"user_id"`
-	Cycle     int    `db:"cycle"`
-	ReturnTo  string `db:"return_to"`
-	State     blob   `db:"state"`
-	CreatedAt stamp  `db:"created_at"`
-	ExpiresAt stamp  `db:"expires_at"`
+	App         string `db:"application_id"`
+	TokenHash   blob   `db:"token_hash"`
+	ConsentID   string `db:"consent_id"`
+	UserID      string `db:"user_id"`
+	Cycle       int    `db:"cycle"`
+	ReturnTo    string `db:"return_to"`
+	State       blob   `db:"state"`
+	AddressHash blob   `db:"address_hash"`
+	CreatedAt   stamp  `db:"created_at"`
+	ExpiresAt   stamp  `db:"expires_at"`
+	NewerAt     stamp  `db:"newer_at"`
 }
 
 // CreateReconnectLink implements consent.ReconnectLinks.
 func (s *Store) CreateReconnectLink(ctx context.Context, l consent.ReconnectLink) error {
 	_, err := s.query().exec(ctx, insertLink, linkRow{
-		l.ApplicationID, l.TokenHash, l.ConsentID, l.UserID, l.Cycle, l.ReturnTo, l.State, stamp{l.CreatedAt}, stamp{l.ExpiresAt},
+		App: l.ApplicationID, TokenHash: l.TokenHash, ConsentID: l.ConsentID, UserID: l.UserID, Cycle: l.Cycle, ReturnTo: l.ReturnTo, State: l.State,
+		AddressHash: l.AddressHash, CreatedAt: stamp{l.CreatedAt}, ExpiresAt: stamp{l.ExpiresAt},
 	})
 	return err
 }
@@ -39,6 +46,6 @@ func (s *Store) ReconnectLink(ctx context.Context, applicationID string, tokenHa
 	err := s.query().get(ctx, linkByHash, &r, args{"app": applicationID, "hash": blob(tokenHash)})
 	return consent.ReconnectLink{
 		ApplicationID: r.App, TokenHash: r.TokenHash, ConsentID: r.ConsentID, UserID: r.UserID, Cycle: r.Cycle,
-		ReturnTo: r.ReturnTo, State: r.State, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
+		ReturnTo: r.ReturnTo, State: r.State, AddressHash: r.AddressHash, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time, NewerAt: r.NewerAt.Time,
 	}, err
 }

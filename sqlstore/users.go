@@ -32,7 +32,7 @@ var (
 	openOfUser = both(`SELECT (SELECT count(*) FROM consents WHERE application_id = :app AND user_id = :id AND revoked_at IS NULL)
 		+ (SELECT count(*) FROM attempts WHERE application_id = :app AND user_id = :id AND status IN ('started', 'claimed', 'pending'))`)
 	eraseUser        = both(`DELETE FROM users WHERE application_id = :app AND id = :id`)
-	eraseLinks       = both(`DELETE FROM reconnect_links WHERE application_id = :app AND user_id = :id`)
+	pseudonymLink    = both(`UPDATE reconnect_links SET user_id = :pseudonym, return_to = '', state = NULL, address_hash = NULL WHERE application_id = :app AND user_id = :id`)
 	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', accounts = '' WHERE application_id = :app AND user_id = :id`)
 	pseudonymDigest  = both(`UPDATE digests SET user_id = :pseudonym WHERE application_id = :app AND user_id = :id`)
 	// What has not been sent never will be.
@@ -141,7 +141,7 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 		if live > 0 {
 			return consent.ErrBusy
 		}
-		for i, st := range []*statement{eraseUser, eraseLinks, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest} {
+		for i, st := range []*statement{eraseUser, pseudonymLink, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest} {
 			n, err := q.exec(ctx, st, arg)
 			if err != nil {
 				return err

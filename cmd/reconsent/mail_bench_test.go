@@ -62,15 +62,19 @@ func (s countingSession) Data(r io.Reader) error {
 // nobodyHolds lets all mail through.
 type nobodyHolds struct{}
 
-func (nobodyHolds) Hold(context.Context, *consent.Application, []consent.Consent, bool) (time.Time, string, error) {
-	return time.Time{}, "", nil
+func (nobodyHolds) Held(_ context.Context, _ *consent.Application, about []consent.Consent) ([]bool, time.Time, string, error) {
+	return make([]bool, len(about)), time.Time{}, "", nil
+}
+
+func (nobodyHolds) Admit(context.Context, *consent.Application) (time.Time, error) {
+	return time.Time{}, nil
 }
 
 // numberedLinks are links of the length of real ones.
 type numberedLinks struct{}
 
-func (numberedLinks) ReconnectLink(_ context.Context, _ *consent.Application, consentID string) (string, error) {
-	return fmt.Sprintf("https://consents.example/r/ledger.%043s", consentID), nil
+func (numberedLinks) MessageLink(_ context.Context, _ *consent.Application, con *consent.Consent, _, _ string) (string, error) {
+	return fmt.Sprintf("https://consents.example/r/ledger.%043s", con.ID), nil
 }
 
 func (numberedLinks) UnsubscribeLink(_ *consent.Application, userID string) (string, error) {
