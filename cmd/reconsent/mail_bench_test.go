@@ -43,7 +43,7 @@ func (c *counter) serve(b *testing.B) (address string) {
 	server.Domain, server.ErrorLog = "localhost", log.New(io.Discard, "", 0)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
-	b.Cleanup(func() { _ = server.Close(); <-done })
+	b.Cleanup(func() { _ = server.Close(); _ = <-done })
 	return l.Addr().String()
 }
 
@@ -158,7 +158,7 @@ func bareLoop(b *testing.B, address string, mails int, m notify.Message) {
 	b.Helper()
 	host, port, err := net.SplitHostPort(address)
 	require.NoError(b, err)
-	number, err := net.LookupPort("tcp", port)
+	number, err := net.DefaultResolver.LookupPort(b.Context(), "tcp", port)
 	require.NoError(b, err)
 	client, err := gomail.NewClient(host, gomail.WithPort(number), gomail.WithTLSPolicy(gomail.NoTLS))
 	require.NoError(b, err)

@@ -44,7 +44,7 @@ type server struct {
 type kind int
 
 const (
-	clear kind = iota
+	inClear kind = iota
 	withSTARTTLS
 	withTLS
 )
@@ -85,7 +85,7 @@ func newServer(t testing.TB, k kind, password string) (*server, *Mailer) {
 	link := "smtp://" + login + s.address
 	serverSide, clientSide := certificate(t)
 	switch k {
-	case clear:
+	case inClear:
 		link += "?tls=none"
 	case withSTARTTLS:
 		srv.TLSConfig = serverSide
@@ -102,7 +102,7 @@ func newServer(t testing.TB, k kind, password string) (*server, *Mailer) {
 		m.Close()
 		assert.NoError(t, srv.Close())
 		_ = l.Close() // where Serve had not begun yet
-		<-done
+		_ = <-done
 	})
 	return s, m
 }
