@@ -84,7 +84,7 @@ func (l Language) Say(id string, args ...any) string {
 			data[name] = args[i+1]
 		}
 	}
-	said, err := speakers()[l.row].Localize(&i18n.LocalizeConfig{MessageID: id, TemplateData: data, PluralCount: data["Count"], TemplateParser: templates}) //nolint:misspell // the library's word
+	said, err := speakers()[l.row].Localize(&i18n.LocalizeConfig{MessageID: id, TemplateData: data, PluralCount: data["Count"], TemplateParser: templates})
 	if err != nil && said == "" {
 		return id
 	}

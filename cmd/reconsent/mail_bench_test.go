@@ -81,7 +81,7 @@ func (numberedLinks) MessageLink(_ context.Context, _ *consent.Application, con 
 	return fmt.Sprintf("https://consents.example/r/ledger.%043s", con.ID), nil
 }
 
-func (numberedLinks) UnsubscribeLink(_ *consent.Application, userID string) (string, error) { //nolint:unparam // an interface has it so
+func (numberedLinks) UnsubscribeLink(_ *consent.Application, userID string) (string, error) {
 	return fmt.Sprintf("https://consents.example/u/ledger.%0100s", userID), nil
 }
 
