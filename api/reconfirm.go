@@ -14,7 +14,7 @@ import (
 type ReconfirmRequest struct {
 	Statement   string     `json:"statement" required:"true" description:"The exact words that the person was shown and confirmed"`
 	ConfirmedBy string     `json:"confirmed_by,omitempty" description:"Who confirmed, as the application names them; left out, the consent's user"`
-	ConfirmedAt *time.Time `json:"confirmed_at,omitempty" description:"At most a day ago; left out, now"`
+	ConfirmedAt *time.Time `json:"confirmed_at,omitempty" description:"At most a day ago; left out, now, or the moment of the same act within the last minute"`
 	User        *Person    `json:"user,omitempty" description:"As the provider wants to see the person named; left out, what is known of the user"`
 	RedirectURI string     `json:"redirect_uri,omitempty" description:"The one of the original link, byte for byte; may be left out"`
 	ReturnTo    string     `json:"return_to,omitempty"`
