@@ -110,7 +110,7 @@ func (c *Connector) activate(ctx context.Context, app *consent.Application, a co
 	case err != nil:
 		return a, err
 	}
-	c.forgetSuperseded(ctx, &con)
+	c.forgetSuperseded(ctx, con.ApplicationID, con.Provider, con.CredentialsID, con.ID)
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 
