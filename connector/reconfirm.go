@@ -217,7 +217,8 @@ func (c *Connector) recordAct(ctx context.Context, con *consent.Consent, req Rec
 		ConfirmedAt: req.ConfirmedAt, ConfirmedBy: req.ConfirmedBy, Statement: req.Statement,
 	}
 	return act.ID, c.registry.RecordConfirmation(ctx, act, c.event(consent.EventReconfirmed, c.now(), map[string]any{
-		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "statement": act.Statement,
+		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "confirmed_by": act.ConfirmedBy, "statement": act.Statement,
+		"old_expires_at": rfc3339(con.ExpiresAt),
 	}))
 }
 

@@ -36,10 +36,10 @@ func (c *Connector) NewReconnectLink(ctx context.Context, app *consent.Applicati
 }
 
 // MessageLink makes the link that a message to an address carries: the same one
-// however often the message is made. It is void once the user's address is
+// however often the message is made for that address. It is void once the user's address is
 // another one.
 func (c *Connector) MessageLink(ctx context.Context, app *consent.Application, con *consent.Consent, messageID, address string) (string, error) {
-	secret, err := c.keys.Fingerprint(purposeMessage, []byte(messageID+"/"+con.ID))
+	secret, err := c.keys.Fingerprint(purposeMessage, []byte(messageID+"/"+con.ID+"/"+address))
 	if err != nil {
 		return "", err
 	}
@@ -136,10 +136,12 @@ func (c *Connector) OpenReconnectLink(ctx context.Context, token string) (LinkVi
 		v.State = LinkEnded
 	case replaced:
 		v.State = LinkReplaced
-	case v.Consent.Cycle != v.link.Cycle:
+	case v.Consent.Cycle != v.link.Cycle && v.Status == consent.Active:
 		v.State = LinkRenewed
 	case !current:
 		v.State = LinkMoved
+	case v.Consent.Cycle != v.link.Cycle: // it stays dead, though the next cycle runs out too
+		v.State = LinkExpired
 	case !now.Before(v.link.ExpiresAt):
 		v.State = LinkExpired
 	default:
@@ -225,6 +227,9 @@ func (c *Connector) ConfirmReconnectLink(ctx context.Context, token, statement s
 			out.Bank = done.Bank
 			return out, nil
 		}
+		if consent.CodeOf(err) == consent.CodeAttemptInProgress { // pressed twice: the first press is at it
+			return c.confirmedMeanwhile(ctx, token, err)
+		}
 		if code := consent.CodeOf(err); code != consent.CodeProviderUnsupported && code != consent.CodeReauthRequired && code != consent.CodeTokenMissing {
 			return out, err
 		}
@@ -232,6 +237,20 @@ func (c *Connector) ConfirmReconnectLink(ctx context.Context, token, statement s
 	_, started, err := c.PressReconnectLink(ctx, token)
 	out.Bank = &started
 	return out, err
+}
+
+// confirmedMeanwhile waits for what another press of the same button comes to.
+func (c *Connector) confirmedMeanwhile(ctx context.Context, token string, cause error) (Confirmed, error) {
+	for pause := range patience {
+		if err := wait(ctx, pause); err != nil {
+			return Confirmed{}, err
+		}
+		v, err := c.OpenReconnectLink(ctx, token)
+		if err != nil || v.State != LinkReady {
+			return Confirmed{View: v}, err
+		}
+	}
+	return Confirmed{}, cause
 }
 
 // resendsAnHour bounds how often a new link for one consent is mailed because
