@@ -112,7 +112,7 @@ func TestEachChannelTellsByItself(t *testing.T) {
 	require.Len(t, r.texts.sent, 1)
 	assert.Equal(t, Message{
 		ID: digests[consent.ChannelSMS], To: "+442071838750",
-		Text: "Acme: access to Mock Bank ends on 2 March, 09:00 UTC. Keep it: https://consents.example/r/" + con.ID,
+		Text: "Acme: access to Mock Bank ends on 2 March 2026, 09:00 UTC. Keep it: https://consents.example/r/" + con.ID,
 	}, r.texts.sent[0])
 	for _, channel := range []consent.Channel{consent.ChannelEmail, consent.ChannelSMS} {
 		assert.Equal(t, map[string]consent.Outcome{"before_1d": consent.OutcomeSent}, r.told(con, channel))
