@@ -158,7 +158,7 @@ func TestAddressesThatCannotBeWrittenToAreNotStored(t *testing.T) {
 		assert.Equal(t, 404, w.call("GET", "/v1/users/ada", nil).status, "%q", tt.value)
 	}
 	for _, good := range []map[string]any{
-		{"email": "a@example.org", "phone": "+442071838750"}, {"email": "zoë@example.org"}, {"phone": "+4915123456789"}, {"phone": "+33612345678"}, {"phone": "+12025550123"},
+		{"email": "a@example.org", "phone": "+442071838750"}, {"phone": "+4915123456789"}, {"phone": "+33612345678"}, {"phone": "+12025550123"},
 	} {
 		assert.Equal(t, 200, w.call("PUT", "/v1/users/ada", good).status, "%v", good)
 	}

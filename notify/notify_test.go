@@ -248,24 +248,33 @@ func (d *desk) setApp(change func(*consent.Application)) {
 func TestDecide(t *testing.T) {
 	notice := consent.Notice{Cycle: 2, Stage: "before_7d"}
 	at := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	live := func(announced ...string) *consent.Consent { // a week before its lapse
+		return &consent.Consent{Cycle: 2, ExpiresAt: at.Add(7 * day), LapsingAt: at.Add(-23 * day), LapsesAt: at.Add(7 * day), Announced: announced}
+	}
+	moved := live("before_30d", "before_7d")
+	moved.ExpiresAt, moved.LapsingAt, moved.LapsesAt = at.Add(97*day), at.Add(67*day), at.Add(97*day)
 	for _, tt := range []struct {
 		name string
 		con  *consent.Consent
 		want consent.Outcome
 	}{
-		{"it is as it was", &consent.Consent{Cycle: 2, Announced: []string{"before_30d", "before_7d"}}, consent.OutcomeWaiting},
-		{"the only stage", &consent.Consent{Cycle: 2, Announced: []string{"before_7d"}}, consent.OutcomeWaiting},
-		{"nothing is on record", &consent.Consent{Cycle: 2}, consent.OutcomeWaiting},
+		{"it ends much later now", moved, consent.OutcomeMoved},
+		{"it is as it was", live("before_30d", "before_7d"), consent.OutcomeWaiting},
+		{"the only stage", live("before_7d"), consent.OutcomeWaiting},
+		{"nothing is on record", live(), consent.OutcomeWaiting},
 		{"the consent is gone", nil, consent.OutcomeErased},
 		{"renewed", &consent.Consent{Cycle: 3}, consent.OutcomeRenewed},
 		{"renewed, and reminded again", &consent.Consent{Cycle: 3, Announced: []string{"before_30d", "before_7d"}}, consent.OutcomeRenewed},
 		{"revoked", &consent.Consent{Cycle: 2, RevokedAt: at, Announced: []string{"before_7d"}}, consent.OutcomeRevoked},
 		{"renewed and revoked", &consent.Consent{Cycle: 3, RevokedAt: at}, consent.OutcomeRevoked},
-		{"a later stage was announced", &consent.Consent{Cycle: 2, Announced: []string{"before_30d", "before_7d", "before_1d"}}, consent.OutcomeSuperseded},
-		{"ended early since", &consent.Consent{Cycle: 2, EndedAt: at, Announced: []string{"before_30d", "before_7d", "lapse"}}, consent.OutcomeSuperseded},
+		{"a later stage was announced", live("before_30d", "before_7d", "before_1d"), consent.OutcomeSuperseded},
+		{"ended early since", &consent.Consent{Cycle: 2, ConsentedAt: at.Add(-day), LapsingAt: at, LapsesAt: at, EndedAt: at, ExpiresAt: at.Add(day), Announced: []string{"before_30d", "before_7d", "lapse"}}, consent.OutcomeSuperseded},
 	} {
-		assert.Equal(t, tt.want, decide(notice, tt.con), tt.name)
+		assert.Equal(t, tt.want, decide(notice, tt.con, false, at), tt.name)
 	}
+	assert.Equal(t, consent.OutcomeSuperseded, decide(notice, live("before_7d"), true, at), "another stands in its place")
+	asked := consent.Notice{Cycle: 2, Stage: consent.AskedStage("1")}
+	assert.Equal(t, consent.OutcomeWaiting, decide(asked, moved, false, at), "who asks is answered")
 }
 
 func TestADigestIsOneMailThatIsSentOnce(t *testing.T) {

@@ -65,7 +65,7 @@ func dev(ctx context.Context, std stdio, o devOptions) error {
 	defer stop()
 	group, ctx := newServing(ctx)
 	d := &development{memo: memo, log: c.logger(std), group: group, up: make(chan struct{})}
-	defer d.close()
+	defer d.close() //nolint:contextcheck // ctx is over by then
 	err = d.open(ctx, o, c)
 	if err == nil {
 		err = d.ready.print(std, o.json)

@@ -52,7 +52,7 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, sys.close()) }()
+	defer func() { err = errors.Join(err, sys.close()) }() //nolint:contextcheck // ctx is over by then
 	if err := sys.checkCadences(ctx, sweep); err != nil {
 		return err
 	}

@@ -190,7 +190,8 @@ func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
 	g.serve(ctx, l, api.New(api.Config{Connector: s.connector, Now: s.now, Log: s.log, Version: version}).Handler())
 }
 
-// close gives everything back, once what must not be lost is stored.
+// close gives everything back, once what must not be lost is stored: also where
+// the context that it ran with is over.
 func (s *system) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
