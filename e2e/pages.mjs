@@ -34,10 +34,10 @@ export const pages = {
 
   // Of a link that leads nowhere any more.
   alreadyRenewed: { status: 200, heading: /^Mock Bank is connected$/, says: [/nothing to do/i, moment], never: [/<form/, /••/] },
-  linkExpired: { status: 410, heading: /link has expired/i, says: [/Mock Bank/, account], never: [/@/] },
-  newLinkSent: { status: 200, heading: /look at your email/i, says: [/^.*If .* is on its way/ms], never: [/@/] },
+  linkExpired: { status: 410, heading: /link has expired/i, says: [/Mock Bank/, account], never: [/@[\w.-]*example/] },
+  newLinkSent: { status: 200, heading: /look at your email/i, says: [/^.*If .* is on its way/ms], never: [/@[\w.-]*example/] },
   askedOften: { status: 429, heading: /asked several times/i, says: [/in an hour/] },
-  moved: { status: 410, heading: /no longer valid/i, says: [/address that is no longer in use/], never: [/Mock Bank/, /••/, /@/, /<form/] },
+  moved: { status: 410, heading: /no longer valid/i, says: [/address that is no longer in use/], never: [/Mock Bank/, /••/, /@[\w.-]*example/, /<form/] },
   ended: { status: 410, heading: /has ended/i, never: [/••/, /<form/] },
   unknownLink: { status: 404, heading: /do not know this link/i, never: [/Demo Budget/, /Mock Bank/] },
   nowhere: { status: 404, heading: /nothing at this address/i },
