@@ -153,7 +153,7 @@ func outcomePage(at visit, out *connector.Outcome) (int, page) {
 		return http.StatusOK, page{
 			Mark: markGood, Title: lang.Say("pages.connected_title", "Bank", con.BankName),
 			Facts: at.facts(con, lang.Say("pages.account"), lang.Say("pages.until"), con.ExpiresAt),
-			Lines: []string{lang.Say("pages.close", "App", at.name())},
+			Small: lang.Say("pages.close", "App", at.name()),
 		}
 	case consent.AttemptPending:
 		return http.StatusOK, page{Mark: markGood, Title: lang.Say("pages.pending_title"), Lines: []string{lang.Say("pages.pending", "App", at.name())}}

@@ -230,7 +230,7 @@ func (s *Server) readyPage(c *gin.Context, at visit, v *connector.LinkView) page
 		p.Facts = at.facts(con, lang.Say("pages.account"), lang.Say("pages.ended_on"), con.LapsesAt)
 	}
 	if !v.NewerAt.IsZero() {
-		p.Lines = append(p.Lines, lang.Say("pages.newer", "When", lang.DateTime(v.NewerAt, at.zone)))
+		p.Lines = append(p.Lines, lang.Say("pages.newer", "When", at.moment(v.NewerAt)))
 	}
 	p.Form = &form{linkPath(c), s.proof(c), lang.Say("pages.button_continue", "Bank", bank)}
 	p.Steps = []string{lang.Say("pages.step_bank", "Bank", bank), lang.Say("pages.step_allow"), lang.Say("pages.step_back")}

@@ -143,6 +143,13 @@ func (v visit) facts(con *consent.Consent, account, when string, at time.Time) [
 	return list
 }
 
+// moment is a date with the time of day for the middle of a sentence: no line
+// ends inside the date.
+func (v visit) moment(at time.Time) string {
+	day := v.lang.Date(at, v.zone)
+	return strings.ReplaceAll(day, " ", "\u00a0") + strings.TrimPrefix(v.lang.DateTime(at, v.zone), day)
+}
+
 // bare is a name that stands alone, in an element that isolates it: without the
 // characters that steer the direction of text.
 func bare(name string) string { return strings.Trim(locale.Isolate(name), "\u2068\u2069") }

@@ -171,11 +171,11 @@ export class Deployment {
   /**
    * Links an account now, for somebody of an application whose first links count by themselves.
    * @param {Backend} application
-   * @param {{user: string, login: string}} who
+   * @param {{user: string, login: string, password?: string}} who
    */
-  async link(application, { user, login }) {
+  async link(application, { user, login, password }) {
     const { uri } = await application.ask('/v1/authuri', { provider: application.provider, provider_id: 'mock', user_id: user }, { status: 201 })
-    const back = await hop(await signIn(uri, login))
+    const back = await hop(await signIn(uri, login, password))
     assert.equal(back.status, 200, await back.text())
   }
 

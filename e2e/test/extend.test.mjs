@@ -16,6 +16,16 @@ const world = await Deployment.start({ smtp: office.url, applications: [{ slug: 
 after(() => Promise.all([browser.close(), world.stop(), office.close()]))
 await run(['app', 'set', 'acme', '--renew-by', 'truelayer=extend'], world.env)
 
+/** Somebody whose bank and account are known by name. */
+async function linked(user, login, password) {
+  const { acme } = world.applications
+  await acme.ask(`/v1/users/${user}`, { email: `${user}@mail.example`, name: 'Ada Lovelace' }, { method: 'PUT' })
+  await world.link(acme, { user, login, password })
+  const { consents: [consent] } = await acme.ask(`/v1/consents?user_id=${user}`)
+  return { acme, consent, link: await acme.reconnectLink(consent.id) }
+}
+
+/** Somebody who was imported. */
 async function lapsing(user, login, password) {
   const { acme } = world.applications
   await acme.ask(`/v1/users/${user}`, { email: `${user}@mail.example`, name: 'Ada Lovelace' }, { method: 'PUT' })
@@ -25,7 +35,7 @@ async function lapsing(user, login, password) {
 }
 
 test('confirmed here, renewed at once, without a visit to the bank', { timeout }, async () => {
-  const { acme, consent, link } = await lapsing('ada', 'john', 'eternal')
+  const { acme, consent, link } = await linked('ada', 'john', 'eternal')
   const visitor = await Visitor.arrive(browser, [world.api]) // the bank's page is never asked
   await visitor.open(link)
   await visitor.sees(pages.statement)
