@@ -58,6 +58,13 @@ func (s *Server) callbackAgain(c *gin.Context) {
 	switch {
 	case err != nil && out.Attempt.ID == "":
 		s.returnFault(c, err)
+	case started == nil && consent.CodeOf(err) == consent.CodeRateLimited: // ours, not the bank's
+		at := s.returning(c, &app, &out)
+		s.retry(c, err)
+		s.show(c, at, http.StatusTooManyRequests, page{
+			Mark: markAttention, Title: at.lang.Say("pages.unfinished_title"),
+			Lines: []string{at.lang.Say("pages.unfinished", "App", at.name()), at.lang.Say("pages.start_over", "App", at.name())},
+		})
 	case err != nil:
 		at := s.returning(c, &app, &out)
 		p := page{Mark: markTrouble}

@@ -48,7 +48,7 @@ func (w *world) submit(shown answer) answer {
 }
 
 // person has contact details and a consent of their own.
-func (w *world) person(user string, details map[string]any, extra map[string]any) (id string) {
+func (w *world) person(user string, details map[string]any) (id string) {
 	w.Helper()
 	contact := map[string]any{"email": user + "@mail.example", "name": "Ada Lovelace"}
 	for name, value := range details {
@@ -82,7 +82,7 @@ func (w *world) mailedLink(id, address string) string {
 // Each page in each language: nothing is left out, and nothing stays English.
 func TestEveryPageInEveryLanguage(t *testing.T) {
 	w := newWorld(t, func(a *consent.Application) { a.Name = "Acme Budget" })
-	id := w.person("u1", nil, nil)
+	id := w.person("u1", nil)
 	link := w.ownLink(id)
 	denied := bankbrowser.John()
 	denied.Deny = true
@@ -132,13 +132,13 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 
 func TestAPageSpeaksTheUsersLanguageAndTime(t *testing.T) {
 	w := newWorld(t)
-	link := w.ownLink(w.person("u1", map[string]any{"locale": "pl-PL", "time_zone": "Europe/Warsaw"}, nil))
+	link := w.ownLink(w.person("u1", map[string]any{"locale": "pl-PL", "time_zone": "Europe/Warsaw"}))
 	a := w.reading(link, "de")
 	assert.Equal(t, "Zachowaj połączenie: Mock Bank", w.page(a))
 	assert.Contains(t, string(a.body), `lang="pl"`)
 	assert.Regexp(t, `godz\. \d\d:\d\d \(CES?T\)`, string(a.body))
 
-	plain := w.ownLink(w.person("u2", nil, nil))
+	plain := w.ownLink(w.person("u2", nil))
 	assert.Equal(t, "Mock Bank verbunden halten", w.page(w.reading(plain, "ja, de-AT;q=0.8")), "the browser's, where the user's is not known")
 	assert.Equal(t, "Keep Mock Bank connected", w.page(w.reading(plain, "ja")))
 }
@@ -146,7 +146,7 @@ func TestAPageSpeaksTheUsersLanguageAndTime(t *testing.T) {
 func TestTheStatementRecordedIsTheOneShown(t *testing.T) {
 	w := newWorld(t, extending)
 	for _, language := range []string{"en", "fr"} {
-		id := w.person("u-"+language, nil, nil)
+		id := w.person("u-"+language, nil)
 		link := w.ownLink(id)
 		shown := w.reading(link, language)
 		words := hidden(shown).Get("statement")
@@ -196,7 +196,7 @@ func TestAConfirmationWithoutAVisitGoesOnToTheApplication(t *testing.T) {
 
 func TestAnExpiredLinkIsSentAnew(t *testing.T) {
 	w := newWorld(t)
-	id := w.person("u1", nil, nil)
+	id := w.person("u1", nil)
 	link := w.ownLink(id)
 	require.NoError(t, w.bank.Clock().Advance(31*day))
 	shown := w.browse(&url.URL{Path: link})
@@ -217,7 +217,7 @@ func TestAnExpiredLinkIsSentAnew(t *testing.T) {
 	assert.Equal(t, "This link has expired", w.page(w.browse(&url.URL{Path: link})), "the old one stays dead")
 
 	// A user without an address gets the same answer.
-	other := w.person("u2", map[string]any{"email": ""}, nil)
+	other := w.person("u2", map[string]any{"email": ""})
 	link = w.ownLink(other)
 	require.NoError(t, w.bank.Clock().Advance(31*day))
 	assert.Equal(t, "Please look at your email", w.page(w.submit(w.browse(&url.URL{Path: link}))))
@@ -225,7 +225,7 @@ func TestAnExpiredLinkIsSentAnew(t *testing.T) {
 
 func TestALinkToAFormerAddressSaysNothingOfTheAccount(t *testing.T) {
 	w := newWorld(t)
-	id := w.person("u1", nil, nil)
+	id := w.person("u1", nil)
 	link := w.mailedLink(id, "u1@mail.example")
 	shown := w.browse(&url.URL{Path: link})
 	assert.Equal(t, "Keep Mock Bank connected", w.page(shown))
@@ -241,7 +241,7 @@ func TestALinkToAFormerAddressSaysNothingOfTheAccount(t *testing.T) {
 
 func TestALinkOfAnErasedPersonSaysNothingOfThem(t *testing.T) {
 	w := newWorld(t)
-	id := w.person("u1", nil, nil)
+	id := w.person("u1", nil)
 	link := w.ownLink(id)
 	shown := w.browse(&url.URL{Path: link})
 	require.Equal(t, 204, w.call("DELETE", "/v1/users/u1", nil).status)
@@ -256,7 +256,7 @@ func TestALinkOfAnErasedPersonSaysNothingOfThem(t *testing.T) {
 
 func TestAResultThatIsNoneLeadsOn(t *testing.T) {
 	w := newWorld(t)
-	id := w.person("u1", nil, nil)
+	id := w.person("u1", nil)
 	link := w.ownLink(id)
 	denied := bankbrowser.John()
 	denied.Deny = true
@@ -288,9 +288,26 @@ func TestAResultThatIsNoneLeadsOn(t *testing.T) {
 	assert.NotContains(t, string(w.browse(back).body), "<form")
 }
 
+func TestAMachineThatRefusesAndPressesOnComesToAnEnd(t *testing.T) {
+	w := newWorld(t)
+	link := &url.URL{Path: w.ownLink(w.person("u1", nil))}
+	denied := bankbrowser.John()
+	denied.Deny = true
+	next := w.submit(w.browse(link))
+	for range 5 {
+		next = w.submit(w.browse(w.back(denied, location(t, next).String())))
+	}
+	next = w.submit(w.browse(w.back(denied, location(t, next).String())))
+	assert.Equal(t, http.StatusTooManyRequests, next.status)
+	assert.Equal(t, "This could not be completed", w.page(next))
+	assert.NotEmpty(t, next.header.Get("Retry-After"))
+	assert.NotContains(t, string(next.body), "<form")
+	assert.Equal(t, http.StatusSeeOther, w.submit(w.browse(link)).status, "the person's own link is as good as it was")
+}
+
 func TestAResultLeadsOnForADay(t *testing.T) {
 	w := newWorld(t)
-	link := w.ownLink(w.person("u1", nil, nil))
+	link := w.ownLink(w.person("u1", nil))
 	late := w.back(bankbrowser.John(), location(t, w.submit(w.browse(&url.URL{Path: link}))).String())
 	require.NoError(t, w.bank.Clock().Advance(2*time.Hour))
 	a := w.browse(late)
@@ -303,7 +320,7 @@ func TestAResultLeadsOnForADay(t *testing.T) {
 
 func TestAPressThatFailsCanBeRepeated(t *testing.T) {
 	w := newWorld(t)
-	link := &url.URL{Path: w.ownLink(w.person("u1", nil, nil))}
+	link := &url.URL{Path: w.ownLink(w.person("u1", nil))}
 	require.NoError(t, w.bank.SetFault("internal_error", 50))
 	a := w.submit(w.browse(link))
 	assert.Equal(t, http.StatusServiceUnavailable, a.status)
@@ -319,7 +336,7 @@ func TestNamesAreTextThatTurnsNothing(t *testing.T) {
 		a.Name = "Acme \u202e\u2066</style><script>alert(1)</script>\" onload=x"
 		a.Branding.Colour = "#ffee00"
 	})
-	link := w.ownLink(w.person("u1", nil, nil))
+	link := w.ownLink(w.person("u1", nil))
 	a := w.browse(&url.URL{Path: link})
 	w.page(a)
 	body := string(a.body)

@@ -12,6 +12,11 @@ import (
 // another.
 const againWithin = 24 * time.Hour
 
+// againsAnHour bounds the trips for one consent that result pages lead to: a
+// machine that refuses at the bank, and presses on, comes to an end. The link
+// that brought the person stays as good as it was.
+const againsAnHour = 5
+
 // MayGoAgain reports whether a trip that did not succeed can be begun again from
 // the page of its result.
 func (c *Connector) MayGoAgain(out *Outcome) bool {
@@ -33,7 +38,7 @@ func (c *Connector) MayGoAgain(out *Outcome) bool {
 // Again begins another trip for whoever came back from one that did not
 // succeed, and holds its state. That gives no more than the reconnect link did,
 // for a day: what comes back is proven like any trip. Started is nil where the
-// outcome allows no other.
+// outcome allows no other. Errors: rate_limited, and those of a renewal.
 func (c *Connector) Again(ctx context.Context, state string) (consent.Application, Outcome, *Started, error) {
 	app, err := c.registry.ApplicationBySlug(ctx, slugOf(state))
 	if err != nil {
@@ -58,6 +63,14 @@ func (c *Connector) Again(ctx context.Context, state string) (consent.Applicatio
 	out.Consent = &con
 	if !c.MayGoAgain(&out) {
 		return app, out, nil, nil
+	}
+	window := c.now().Truncate(time.Hour)
+	ok, err := c.registry.Take(ctx, app.ID, "trips again for "+con.ID, window, 1, againsAnHour)
+	if err != nil {
+		return app, out, nil, err
+	}
+	if !ok {
+		return app, out, nil, &consent.Error{Code: consent.CodeRateLimited, ConsentID: con.ID, RetryAt: window.Add(time.Hour), Detail: "Several trips were begun again already; ask again later."}
 	}
 	s, err := c.pressed(ctx, &app, &con, ReauthRequest{ConsentID: con.ID, ReturnTo: a.ReturnTo, State: a.CallerState})
 	return app, out, &s, err

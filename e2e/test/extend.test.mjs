@@ -14,7 +14,7 @@ const timeout = 60_000
 const [office, browser] = await Promise.all([PostOffice.open(), launch()])
 const world = await Deployment.start({ smtp: office.url, applications: [{ slug: 'acme', name: 'Acme Budget' }] })
 after(() => Promise.all([browser.close(), world.stop(), office.close()]))
-await run(['app', 'set', 'acme', '--renew-by', 'truelayer=extend'], world.env)
+await run(['app', 'set', 'acme', '--renew-by', 'truelayer=extend', '--colour', '#ffd54f'], world.env) // a light colour: dark letters
 
 /** Somebody whose bank and account are known by name. */
 async function linked(user, login, password) {
