@@ -86,7 +86,7 @@ func (s *Server) again(at visit, state string) *form {
 }
 
 func (s *Server) incompleteReturn(c *gin.Context) {
-	at := stranger(c, nil)
+	at := stranger(c)
 	s.show(c, at, http.StatusBadRequest, page{
 		Mark: markAttention, Title: at.lang.Say("pages.incomplete_title"),
 		Lines: []string{at.lang.Say("pages.incomplete"), at.lang.Say("pages.start_over", "App", "")},
@@ -95,7 +95,7 @@ func (s *Server) incompleteReturn(c *gin.Context) {
 
 // returnFault answers where it is not known whose trip it was.
 func (s *Server) returnFault(c *gin.Context, err error) {
-	at := stranger(c, nil)
+	at := stranger(c)
 	p := page{Mark: markTrouble}
 	status := http.StatusBadRequest
 	if consent.CodeOf(err) == consent.CodeStateUnknown {

@@ -137,7 +137,7 @@ func (s *Server) linkFault(c *gin.Context, v *connector.LinkView, err error) {
 
 // unknownLink names nobody: whoever guesses learns nothing.
 func (s *Server) unknownLink(c *gin.Context) {
-	v := stranger(c, nil)
+	v := stranger(c)
 	s.show(c, v, http.StatusNotFound, page{Mark: markAttention, Title: v.lang.Say("pages.unknown_title"), Lines: []string{v.lang.Say("pages.unknown")}})
 }
 

@@ -114,8 +114,8 @@ func visitOf(c *gin.Context, app *consent.Application, u *consent.User) visit {
 }
 
 // stranger is a visit of whom nothing is known.
-func stranger(c *gin.Context, app *consent.Application) visit {
-	return visitOf(c, app, &consent.User{})
+func stranger(c *gin.Context) visit {
+	return visitOf(c, nil, &consent.User{})
 }
 
 // name is what the application is called; empty where none is known.
@@ -197,7 +197,7 @@ func (s *Server) nowhere(c *gin.Context) {
 	case "/r", "/u": // a link that was cut off
 		s.unknownLink(c)
 	default:
-		v := stranger(c, nil)
+		v := stranger(c)
 		s.show(c, v, http.StatusNotFound, page{Mark: markAttention, Title: v.lang.Say("pages.nowhere_title"), Lines: []string{v.lang.Say("pages.nowhere")}})
 	}
 }
