@@ -145,7 +145,7 @@ func TestAddressesThatCannotBeWrittenToAreNotStored(t *testing.T) {
 		{"email", "ada", "single address"}, {"email", "ada@", "single address"}, {"email", "@example.org", "single address"},
 		{"email", "a@example.org, b@example.org", "single address"}, {"email", "Ada <ada@example.org>", "single address"}, {"email", "ada@exam ple.org", "single address"},
 		{"email", local(255), "254"}, {"email", local(300), "254"}, {"email", "ada@example.org\r\nBcc: b@example.org", "single address"}, {"email", "a\x00da@example.org", "single address"},
-		{"email", "\"a\tb\"@example.org", "single address"}, {"email", "ada@example.org\n", "single address"},
+		{"email", "\"a\tb\"@example.org", "single address"}, {"email", "ada@example.org\n", "single address"}, {"email", "zoë@example.org", "ASCII"},
 		{"phone", "020 7183 8750", "E.164"}, {"phone", "+44 20 7183 8750", "+442071838750"}, {"phone", "00442071838750", "E.164"}, {"phone", "+", "E.164"},
 		{"phone", "+4420718387", "digit"}, {"phone", "+44207183875000", "digit"}, {"phone", "+999123456789", "E.164"}, {"phone", "+442071838750\n", "E.164"},
 		{"phone", "+442071838750;ext=1", "E.164"}, {"phone", "tel:+442071838750", "E.164"}, {"phone", "+" + strings.Repeat("4", 300), "E.164"},

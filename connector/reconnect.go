@@ -192,13 +192,18 @@ func (c *Connector) PressReconnectLink(ctx context.Context, token string) (LinkV
 	if err != nil || v.State != LinkReady {
 		return v, Started{}, err
 	}
-	req := ReauthRequest{ConsentID: v.Consent.ID, ReturnTo: v.link.ReturnTo, State: v.link.State}
-	s, err := c.renewal(ctx, &v.Application, &v.Consent, req, consent.OriginPage)
-	if consent.CodeOf(err) != consent.CodeConsentUnrenewable {
-		return v, s, err
-	}
-	s, err = c.relinkFromPage(ctx, &v.Application, &v.Consent, req)
+	s, err := c.pressed(ctx, &v.Application, &v.Consent, ReauthRequest{ConsentID: v.Consent.ID, ReturnTo: v.link.ReturnTo, State: v.link.State})
 	return v, s, err
+}
+
+// pressed begins what a person's press on a page of ours asks for: a renewal,
+// or a first link in its place where that alone helps.
+func (c *Connector) pressed(ctx context.Context, app *consent.Application, con *consent.Consent, req ReauthRequest) (Started, error) {
+	s, err := c.renewal(ctx, app, con, req, consent.OriginPage)
+	if consent.CodeOf(err) != consent.CodeConsentUnrenewable {
+		return s, err
+	}
+	return c.relinkFromPage(ctx, app, con, req)
 }
 
 // Confirmed is how a person's confirmation on the page led on: Bank is nil where

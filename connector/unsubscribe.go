@@ -13,6 +13,7 @@ import (
 // Unsubscribing is what the page behind a mail's unsubscribe link shows.
 type Unsubscribing struct {
 	Application consent.Application
+	User        consent.User
 	Since       time.Time // when reminders were ended; zero while they go on
 	userID      string
 }
@@ -51,7 +52,7 @@ func (c *Connector) OpenUnsubscribeLink(ctx context.Context, token string) (Unsu
 	if errors.Is(err, consent.ErrNotFound) {
 		return Unsubscribing{}, unknownLink() // erased since: nobody is written to
 	}
-	u.Since = user.UnsubscribedAt
+	u.User, u.Since = user, user.UnsubscribedAt
 	return u, err
 }
 
