@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/reconsent/reconsent/consent"
@@ -9,15 +8,11 @@ import (
 
 // composeText writes the SMS: one sentence about the nearest lapse, and its
 // link.
-func (n *Notifier) composeText(ctx context.Context, app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
+func (n *Notifier) composeText(app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
 	con := &about[0].consent
-	link, err := n.Links.MessageLink(ctx, app, con, d.ID, user.Phone)
-	if err != nil {
-		return Message{}, err
-	}
 	s := short{
 		status: con.Status(n.now()), early: con.EndedEarly(), more: len(about) - 1,
-		application: app.Name, bank: con.BankName, link: link,
+		application: app.Name, bank: con.BankName, link: about[0].link,
 		// Without a year, which nobody doubts of something that is near.
 		at: con.LapsesAt.In(zoneOf(user)).Format("2 January, 15:04 MST"),
 	}

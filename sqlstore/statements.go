@@ -79,7 +79,7 @@ func typeOf(column string) string {
 		return "BOOLEAN"
 	case "at", "seq", "claimed_until", "renewable_until", "lease_until", "confirm_by":
 		return "BIGINT"
-	case "caller_state", "state_hash", "result_hash", "token_hash", "hash", "uri", "verifier", "reuse_key", "code", "kept_grant",
+	case "caller_state", "state_hash", "result_hash", "token_hash", "address_hash", "hash", "uri", "verifier", "reuse_key", "code", "kept_grant",
 		"refresh_token", "access_token", "state", "secret":
 		return "BYTEA"
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -62,8 +63,8 @@ func (s countingSession) Data(r io.Reader) error {
 // nobodyHolds lets all mail through.
 type nobodyHolds struct{}
 
-func (nobodyHolds) Held(_ context.Context, _ *consent.Application, about []consent.Consent) ([]bool, time.Time, string, error) {
-	return make([]bool, len(about)), time.Time{}, "", nil
+func (nobodyHolds) Held(_ context.Context, _ *consent.Application, about []consent.Consent) ([]string, time.Time, error) {
+	return make([]string, len(about)), time.Time{}, nil
 }
 
 func (nobodyHolds) Admit(context.Context, *consent.Application) (time.Time, error) {
@@ -73,8 +74,12 @@ func (nobodyHolds) Admit(context.Context, *consent.Application) (time.Time, erro
 // numberedLinks are links of the length of real ones.
 type numberedLinks struct{}
 
-func (numberedLinks) MessageLink(_ context.Context, _ *consent.Application, con *consent.Consent, _, _ string) (string, error) {
-	return fmt.Sprintf("https://consents.example/r/ledger.%043s", con.ID), nil
+func (numberedLinks) MessageLinks(_ context.Context, _ *consent.Application, want []consent.MessageLink) ([]string, error) {
+	urls := make([]string, len(want))
+	for i, w := range want {
+		urls[i] = fmt.Sprintf("https://consents.example/r/ledger.%043s", w.Consent.ID)
+	}
+	return urls, nil
 }
 
 func (numberedLinks) UnsubscribeLink(_ *consent.Application, userID string) (string, error) {
@@ -115,8 +120,8 @@ func BenchmarkMail(b *testing.B) {
 				g.SetLimit(workers)
 				begin := time.Now()
 				b.StartTimer()
-				for _, id := range ids {
-					g.Go(func() error { return n.Send(ctx, app.ID, id) })
+				for batch := range slices.Chunk(ids, consent.DigestBatch) {
+					g.Go(func() error { return n.Send(ctx, app.ID, batch...) })
 				}
 				require.NoError(b, g.Wait())
 				b.StopTimer()
