@@ -35,27 +35,34 @@ const digestColumnList = `application_id, id, user_id, channel, state, created_a
 var (
 	// A digest that has its job is due again when the job must have been lost.
 	dispatchDigests = sideBySide(dispatch(` FOR UPDATE SKIP LOCKED`), dispatch(``))
-	listDigests     = among(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id IN @ids`)
+	listDigests     = forEach(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = @id`)
+	claimedColumns  = strings.Fields(`application_id id`)
 	// Sweeps write to open digests in this order too, so that nobody waits for
 	// somebody who waits for them.
-	lockDigests   = among(`SELECT id FROM digests WHERE application_id = :app AND id IN @ids ORDER BY user_id, channel FOR UPDATE`).onlyPostgres()
-	freezeDigests = among(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
-		WHERE application_id = :app AND id IN @ids AND state IN ('open', 'frozen') AND (claimed_until IS NULL OR claimed_until <= :now)
-		RETURNING ` + digestColumnList)
+	lockDigests = withTable(claimedColumns, `SELECT d.id FROM @r JOIN digests d ON d.application_id = r.application_id AND d.id = r.id
+		ORDER BY d.user_id, d.channel`).locked("d")
+	freezeDigests = withTable(claimedColumns, `UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
+		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id
+			AND digests.state IN ('open', 'frozen') AND (digests.claimed_until IS NULL OR digests.claimed_until <= :now)
+		RETURNING digests.`+strings.ReplaceAll(digestColumnList, ", ", ", digests."))
 	// Not ordered: for an order of the primary key's a planner reads all of the
 	// application's notices in the place of the digests' few.
-	noticesOf = among(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome, EXISTS (
+	noticesOf = forEach(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome, EXISTS (
 			SELECT 1 FROM notices t WHERE t.application_id = n.application_id AND t.consent_id = n.consent_id AND t.cycle = n.cycle
 				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%'
 		) AS told_of_end
-		FROM notices n WHERE application_id = :app AND digest_id IN @ids`)
-	subjects = among(`SELECT ` + subjectColumns + `, EXISTS (
-			SELECT 1 FROM consents r WHERE r.application_id = c.application_id AND r.replaces = c.id AND r.replaces <> '' AND r.revoked_at IS NULL AND NOT r.pending
+		FROM notices n WHERE application_id = :app AND digest_id = @id`)
+	// Revoked or not is asked in words that no partial index is made of: of the
+	// unique one a planner without statistics would read all of the application's.
+	subjects = forEach(`SELECT ` + subjectColumns + `, EXISTS (
+			SELECT 1 FROM consents o WHERE o.application_id = c.application_id AND o.replaces = c.id AND o.replaces <> '' AND COALESCE(o.revoked_at, 0) = 0 AND NOT o.pending
 		) AS replaced
-		FROM consents c WHERE application_id = :app AND id IN @ids`)
-	postponedColumns = strings.Fields(`id claim_id due_at reason tries`)
+		FROM consents c WHERE application_id = :app AND id = @id`)
+	// The application is a column of the rows: where it is a value of its own,
+	// SQLite looks through all of the application's for each.
+	postponedColumns = strings.Fields(`application_id id claim_id due_at reason tries`)
 	postponeDigests  = withTable(postponedColumns, `UPDATE digests SET due_at = r.due_at, claim_id = '', claimed_until = NULL, reason = r.reason, tries = r.tries
-		FROM @r WHERE digests.application_id = :app AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state IN ('open', 'frozen')`)
+		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state IN ('open', 'frozen')`)
 	countDigest = both(`UPDATE digests SET counted = TRUE WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
 	// What joins an open message does not hurry it, but for a user who asks.
 	openDigest = both(`INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at, reason)
@@ -68,16 +75,16 @@ var (
 		VALUES (:app, :consent, :cycle, :stage, :channel, :digest, 'waiting')`)
 	moveNotice = both(`UPDATE notices SET digest_id = :digest WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle
 		AND stage = :stage AND channel = :channel AND digest_id = :from`)
-	lockDigest   = locking(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
-	finishedColumns = strings.Fields(`id claim_id outcome reason at`)
+	lockDigest      = locking(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
+	finishedColumns = strings.Fields(`application_id id claim_id outcome reason at`)
 	finishDigests   = withTable(finishedColumns, `UPDATE digests SET state = r.outcome, reason = r.reason, finished_at = r.at,
 			due_at = NULL, claim_id = '', claimed_until = NULL
-		FROM @r WHERE digests.application_id = :app AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state = 'frozen'
+		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state = 'frozen'
 		RETURNING digests.id`)
 	tellEmailUnreachable = tellUnreachable(`email_unreachable_cycle`)
 	tellSMSUnreachable   = tellUnreachable(`sms_unreachable_cycle`)
-	outcomeColumns       = strings.Fields(`consent_id cycle stage channel outcome`)
-	setOutcomes          = withTable(outcomeColumns, `UPDATE notices SET outcome = r.outcome FROM @r WHERE notices.application_id = :app
+	outcomeColumns       = strings.Fields(`application_id consent_id cycle stage channel outcome`)
+	setOutcomes          = withTable(outcomeColumns, `UPDATE notices SET outcome = r.outcome FROM @r WHERE notices.application_id = r.application_id
 		AND notices.consent_id = r.consent_id AND notices.cycle = r.cycle AND notices.stage = r.stage AND notices.channel = r.channel`)
 )
 
@@ -168,14 +175,14 @@ func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (
 			g := together{consent.DigestJob(consent.Channel(rows[i].Channel)), rows[i].App}
 			ids[g] = append(ids[g], rows[i].ID)
 		}
-		keys := map[string][]string{} // by kind of job
+		jobs := map[string][]string{} // keys by kind
 		for g, all := range ids {
 			for batch := range slices.Chunk(all, consent.DigestBatch) {
-				keys[g.kind] = append(keys[g.kind], consent.DigestKey(g.app, batch...))
+				jobs[g.kind] = append(jobs[g.kind], consent.DigestKey(g.app, batch...))
 			}
 		}
-		for _, kind := range slices.Sorted(maps.Keys(keys)) {
-			if err := s.queue.Enqueue(ctx, q.tx.Tx, kind, keys[kind]); err != nil {
+		for _, kind := range slices.Sorted(maps.Keys(jobs)) {
+			if err := s.queue.Enqueue(ctx, q.tx.Tx, kind, jobs[kind]); err != nil {
 				return err
 			}
 		}
@@ -187,7 +194,7 @@ func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (
 // ListDigests implements consent.Digests.
 func (s *Store) ListDigests(ctx context.Context, applicationID string, ids []string) ([]consent.Digest, error) {
 	var rows []digestRow
-	err := s.query().list(ctx, listDigests, &rows, args{"app": applicationID, "ids": list(ids).in(s.dialect)})
+	err := s.query().list(ctx, listDigests, &rows, args{"app": applicationID, "ids": keys(s.dialect, ids)})
 	digests := make([]consent.Digest, len(rows))
 	for i := range rows {
 		digests[i] = rows[i].digest()
@@ -202,18 +209,27 @@ func (s *Store) ListDigests(ctx context.Context, applicationID string, ids []str
 func (s *Store) FreezeDigests(ctx context.Context, c consent.DigestClaim) ([]consent.Frozen, error) {
 	var rows []digestRow
 	var notices []noticeRow
-	arg := args{"app": c.ApplicationID, "ids": list(c.IDs).in(s.dialect), "claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}}
-	err := s.atomic(ctx, func(q query) error {
+	t := table{columns: claimedColumns}
+	for _, id := range c.IDs {
+		t.add(c.ApplicationID, id)
+	}
+	arg, err := t.args(s.dialect, args{"claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}})
+	if err != nil || len(t.rows) == 0 {
+		return nil, err
+	}
+	err = s.atomic(ctx, func(q query) error {
 		rows, notices = nil, nil
-		if !s.IsSQLite() {
-			if _, err := q.exec(ctx, lockDigests, arg); err != nil {
-				return err
-			}
+		if _, err := q.exec(ctx, lockDigests, arg); err != nil {
+			return err
 		}
 		if err := q.list(ctx, freezeDigests, &rows, arg); err != nil || len(rows) == 0 {
 			return err
 		}
-		return q.list(ctx, noticesOf, &notices, arg)
+		ids := make([]string, len(rows))
+		for i := range rows {
+			ids[i] = rows[i].ID
+		}
+		return q.list(ctx, noticesOf, &notices, args{"app": c.ApplicationID, "ids": keys(s.dialect, ids)})
 	})
 	if err != nil {
 		return nil, err
@@ -249,7 +265,7 @@ type subjectRow struct {
 // Subjects implements consent.Digests.
 func (s *Store) Subjects(ctx context.Context, applicationID string, consentIDs []string) ([]consent.Subject, error) {
 	var rows []subjectRow
-	err := s.query().list(ctx, subjects, &rows, args{"app": applicationID, "ids": list(consentIDs).in(s.dialect)})
+	err := s.query().list(ctx, subjects, &rows, args{"app": applicationID, "ids": keys(s.dialect, consentIDs)})
 	all := make([]consent.Subject, len(rows))
 	for i := range rows {
 		all[i] = consent.Subject{Consent: rows[i].consent(), Replaced: rows[i].Replaced}
@@ -311,12 +327,12 @@ func (s *Store) PostponeDigests(ctx context.Context, applicationID string, list 
 	t := table{columns: postponedColumns}
 	for i := range list {
 		d := &list[i]
-		t.add(d.ID, d.ClaimID, stamp{d.DueAt}.micros(), d.Reason, d.Tries)
+		t.add(applicationID, d.ID, d.ClaimID, stamp{d.DueAt}.micros(), d.Reason, d.Tries)
 	}
 	if len(t.rows) == 0 {
 		return 0, nil
 	}
-	arg, err := t.args(s.dialect, args{"app": applicationID})
+	arg, err := t.args(s.dialect, args{})
 	if err != nil {
 		return 0, err
 	}
@@ -344,9 +360,9 @@ func (q query) finishDigests(ctx context.Context, applicationID string, list []c
 	digests, outcomes := table{columns: finishedColumns}, table{columns: outcomeColumns}
 	for i := range list {
 		d := &list[i].Digest
-		digests.add(d.ID, d.ClaimID, string(d.State), d.Reason, stamp{d.FinishedAt}.micros())
+		digests.add(applicationID, d.ID, d.ClaimID, string(d.State), d.Reason, stamp{d.FinishedAt}.micros())
 	}
-	arg, err := digests.args(q.s.dialect, args{"app": applicationID})
+	arg, err := digests.args(q.s.dialect, args{})
 	if err != nil {
 		return 0, err
 	}
@@ -359,13 +375,13 @@ func (q query) finishDigests(ctx context.Context, applicationID string, list []c
 			continue
 		}
 		for _, n := range list[i].Notices {
-			outcomes.add(n.ConsentID, n.Cycle, n.Stage, string(n.Channel), string(n.Outcome))
+			outcomes.add(applicationID, n.ConsentID, n.Cycle, n.Stage, string(n.Channel), string(n.Outcome))
 		}
 	}
 	if len(outcomes.rows) == 0 {
 		return len(ended), nil
 	}
-	if arg, err = outcomes.args(q.s.dialect, args{"app": applicationID}); err != nil {
+	if arg, err = outcomes.args(q.s.dialect, args{}); err != nil {
 		return 0, err
 	}
 	n, err := q.exec(ctx, setOutcomes, arg)

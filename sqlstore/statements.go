@@ -33,6 +33,12 @@ func onPostgres(text string) *statement { return sideBySide(text, "") }
 // serial, so there is nothing to lock.
 func locking(text string) *statement { return sideBySide(text+" FOR UPDATE", text) }
 
+// locked has a SELECT lock its rows of a table. See locking.
+func (st *statement) locked(table string) *statement {
+	st.postgres += " FOR UPDATE OF " + table
+	return st
+}
+
 func (st *statement) text(d migrations.Dialect) string {
 	if d == migrations.Postgres {
 		return st.postgres

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,31 +38,24 @@ func withTable(columns []string, text string) *statement {
 	)
 }
 
-// among declares a statement about the rows that "IN @ids" names: one array on
-// PostgreSQL, where as a join a planner that knows little of the tables reads
-// all of the application's, and one JSON text on SQLite.
-func among(text string) *statement {
+// forEach declares a statement that reads the rows of many keys: text is that
+// of one, with "= @id". On PostgreSQL it stays one lookup for each key, whatever
+// the planner knows of the tables: given all keys at once, it may read all that
+// the application has.
+func forEach(text string) *statement {
 	return sideBySide(
-		strings.ReplaceAll(text, "IN @ids", "= ANY(CAST(:ids AS TEXT[]))"),
-		strings.ReplaceAll(text, "IN @ids", "IN (SELECT value FROM json_each(:ids))"),
+		"SELECT x.* FROM unnest(CAST(:ids AS TEXT[])) AS k(id), LATERAL ("+strings.ReplaceAll(text, "= @id", "= k.id")+" OFFSET 0) AS x",
+		strings.ReplaceAll(text, "= @id", "IN (SELECT value FROM json_each(:ids))"),
 	)
 }
 
-// onlyPostgres says that on SQLite a transaction does the same.
-func (st *statement) onlyPostgres() *statement {
-	st.sqlite = ""
-	return st
-}
-
-// list is the :ids of such a statement.
-type list []string
-
-// in returns the list as a dialect takes it.
-func (l list) in(d migrations.Dialect) any {
+// keys returns the :ids of such a statement, each once.
+func keys(d migrations.Dialect, ids []string) any {
+	once := slices.Compact(slices.Sorted(slices.Values(ids)))
 	if d == migrations.Postgres {
-		return pq.StringArray(l)
+		return pq.StringArray(once)
 	}
-	text, _ := json.Marshal(l) //nolint:errchkjson // of strings
+	text, _ := json.Marshal(once) //nolint:errchkjson // of strings
 	return string(text)
 }
 

@@ -19,7 +19,7 @@ var (
 		FROM users WHERE application_id = :app AND id `
 	getUser    = both(selectUsers + `= :id`)
 	lockUser   = locking(selectUsers + `= :id`)
-	recipients = among(selectUsers + `IN @ids`)
+	recipients = forEach(selectUsers + `= @id`)
 
 	unsubscribeUser = both(`UPDATE users SET unsubscribed_at = COALESCE(unsubscribed_at, :at) WHERE application_id = :app AND id = :id`)
 	resubscribeUser = both(`UPDATE users SET unsubscribed_at = NULL WHERE application_id = :app AND id = :id`)
@@ -110,7 +110,7 @@ func (s *Store) User(ctx context.Context, applicationID, userID string) (consent
 // Recipients implements consent.Digests.
 func (s *Store) Recipients(ctx context.Context, applicationID string, userIDs []string) ([]consent.User, error) {
 	var rows []userRow
-	err := s.query().list(ctx, recipients, &rows, args{"app": applicationID, "ids": list(userIDs).in(s.dialect)})
+	err := s.query().list(ctx, recipients, &rows, args{"app": applicationID, "ids": keys(s.dialect, userIDs)})
 	users := make([]consent.User, len(rows))
 	for i := range rows {
 		users[i] = rows[i].user()

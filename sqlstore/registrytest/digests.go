@@ -201,6 +201,107 @@ var digestTests = []test{
 		assert.Equal(w, d, w.digest(d.ID))
 		require.NoError(w, w.finish(ended, notices))
 	}},
+	{"Digest/many at once, each by its own claim", func(w *world) {
+		e := newEra()
+		var ids []string
+		for range 4 {
+			ids = append(ids, w.digestOf(newEra(), w.addressed().ID).ID)
+		}
+		slices.Sort(ids)
+		w.frozen(w.digest(ids[1]), e.noon())
+		c := digestClaim(w.digest(ids[0]), e.noon())
+		c.IDs = append(slices.Clone(ids), "none", ids[0])
+		got, err := w.r.FreezeDigests(w.Context(), c)
+		require.NoError(w, err)
+		require.Len(w, got, 3, "without the one that is somebody else's")
+		for i, id := range []string{ids[0], ids[2], ids[3]} {
+			assert.Equal(w, id, got[i].Digest.ID)
+			require.Len(w, got[i].Notices, 1)
+			assert.Equal(w, id, got[i].Notices[0].DigestID)
+			assert.Equal(w, 1, got[i].Digest.Tries)
+			got[i].Digest.State, got[i].Digest.FinishedAt, got[i].Notices[0].Outcome = consent.DigestSent, e.noon(), consent.OutcomeSent
+		}
+		require.NoError(w, w.postpone(got[2].Digest, e.noon().Add(time.Hour), "late"))
+		w.frozen(w.digest(ids[3]), e.noon().Add(time.Hour)) // and taken over
+		n, err := w.r.FinishDigests(w.Context(), w.app.ID, got)
+		require.NoError(w, err)
+		assert.Equal(w, 2, n)
+		assert.Equal(w, consent.DigestSent, w.digest(ids[0]).State)
+		assert.Equal(w, consent.DigestFrozen, w.digest(ids[3]).State)
+		_, notices := w.frozen(w.digest(ids[3]), e.noon().Add(2*time.Hour))
+		assert.Equal(w, consent.OutcomeWaiting, notices[0].Outcome, "who has lost it writes nothing")
+		list, err := w.r.ListDigests(w.Context(), w.app.ID, append(slices.Clone(ids), "none"))
+		require.NoError(w, err)
+		assert.Len(w, list, 4)
+		late := []consent.Digest{list[1], list[3], got[0].Digest}
+		for i := range late {
+			late[i].DueAt, late[i].Reason, late[i].Tries = e.noon().Add(time.Duration(i)*day), "late", 7
+		}
+		n, err = w.r.PostponeDigests(w.Context(), w.app.ID, late)
+		require.NoError(w, err)
+		assert.Equal(w, 2, n, "without the one that is over")
+		assert.Equal(w, e.noon().Add(day), w.digest(ids[3]).DueAt)
+		assert.Equal(w, 7, w.digest(ids[1]).Tries)
+		for _, nothing := range []func() (int, error){
+			func() (int, error) { return w.r.FinishDigests(w.Context(), w.app.ID, nil) },
+			func() (int, error) { return w.r.PostponeDigests(w.Context(), w.app.ID, nil) },
+		} {
+			n, err := nothing()
+			require.NoError(w, err)
+			assert.Zero(w, n)
+		}
+	}},
+	{"Digest/what a message is about, and for whom", func(w *world) {
+		e := newEra()
+		u, other := w.addressed(), w.addressed()
+		a, b := w.dueAt(e.at(time.Hour), u.ID), w.dueAt(e.at(time.Hour), other.ID)
+		heir := w.stored(func(c *consent.Consent) { c.UserID, c.Replaces = u.ID, a.ID })
+		got, err := w.r.Subjects(w.Context(), w.app.ID, []string{b.ID, a.ID, a.ID, "none"})
+		require.NoError(w, err)
+		replaced := map[string]bool{}
+		for _, s := range got {
+			replaced[s.Consent.ID] = s.Replaced
+			assert.Empty(w, s.Consent.Tokens, "nobody is told a token")
+			assert.False(w, s.Consent.LapsesAt.IsZero())
+		}
+		assert.Equal(w, map[string]bool{a.ID: true, b.ID: false}, replaced)
+		w.revoked(heir)
+		got, err = w.r.Subjects(w.Context(), w.app.ID, []string{a.ID})
+		require.NoError(w, err)
+		require.Len(w, got, 1)
+		assert.False(w, got[0].Replaced)
+		users, err := w.r.Recipients(w.Context(), w.app.ID, []string{u.ID, "none", u.ID})
+		require.NoError(w, err)
+		assert.Equal(w, []consent.User{w.lookUp(u)}, users)
+		foreign := w.application().ID
+		users, err = w.r.Recipients(w.Context(), foreign, []string{u.ID})
+		require.NoError(w, err)
+		assert.Empty(w, users)
+		got, err = w.r.Subjects(w.Context(), foreign, []string{a.ID})
+		require.NoError(w, err)
+		assert.Empty(w, got)
+	}},
+	{"Digest/links of messages", func(w *world) {
+		e := newEra()
+		a, b := w.dueAt(e.at(time.Hour), w.addressed().ID), w.dueAt(e.at(time.Hour), w.addressed().ID)
+		var links []consent.ReconnectLink
+		for _, c := range []consent.Consent{a, b} {
+			links = append(links, consent.ReconnectLink{ApplicationID: w.app.ID, TokenHash: []byte(name("hash\x00\xff")), ConsentID: c.ID, UserID: c.UserID, Cycle: 1,
+				AddressHash: []byte("\xff\x00\\address"), CreatedAt: e.noon(), ExpiresAt: e.noon().Add(day)})
+		}
+		require.NoError(w, w.r.CreateMessageLinks(w.Context(), w.app.ID, links))
+		again := slices.Clone(links)
+		for i := range again {
+			again[i].ExpiresAt = e.noon().Add(2 * day)
+		}
+		require.NoError(w, w.r.CreateMessageLinks(w.Context(), w.app.ID, again))
+		require.NoError(w, w.r.CreateMessageLinks(w.Context(), w.app.ID, nil))
+		for _, l := range links {
+			got, err := w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
+			require.NoError(w, err)
+			assert.Equal(w, l, got, "the one that was there")
+		}
+	}},
 	{"Digest/an erased person is not named by it", func(w *world) {
 		e := newEra()
 		u := w.addressed()
