@@ -43,7 +43,7 @@ func (b *batch) hold(ctx context.Context, r *record, parcels []*parcel) error {
 				off[i] = *held[i].notice
 			}
 			if err := b.Registry.PutOffNotices(ctx, p.Digest, off, "dgt_"+b.NewID(), until); err != nil {
-				r.again(p, err)
+				r.again(ctx, p, err)
 				continue
 			}
 			for i := range held {
@@ -74,7 +74,7 @@ func (b *batch) admit(ctx context.Context, r *record, parcels []*parcel) error {
 			err = b.Registry.CountDigest(ctx, p.Digest)
 		}
 		if err != nil {
-			r.again(p, err)
+			r.again(ctx, p, err)
 		}
 	}
 	return nil

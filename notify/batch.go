@@ -52,9 +52,9 @@ func (b *batch) send(ctx context.Context, claimed []consent.Frozen) error {
 	for _, p := range left(parcels) {
 		switch {
 		case err != nil:
-			r.again(p, err)
+			r.again(ctx, p, err)
 		case b.away != nil:
-			r.again(p, b.away)
+			r.again(ctx, p, b.away)
 		case b.over(ctx):
 			r.putBack(p)
 		default:
@@ -98,6 +98,6 @@ func (b *batch) post(ctx context.Context, r *record, p *parcel) {
 		if errors.Is(err, ErrAway) {
 			b.away = err
 		}
-		r.again(p, err)
+		r.again(ctx, p, err)
 	}
 }

@@ -54,7 +54,7 @@ func (r *record) postpone(p *parcel, until time.Time, reason string) {
 }
 
 // again makes a message due later that could not be sent, or gives it up.
-func (r *record) again(p *parcel, cause error) {
+func (r *record) again(ctx context.Context, p *parcel, cause error) {
 	if p.Digest.Tries >= patience {
 		r.Log.Error("message given up", "digest", p.Digest.ID, "tries", p.Digest.Tries, "error", cause)
 		r.end(p, consent.DigestFailed, "given_up", consent.OutcomeGivenUp)
@@ -64,7 +64,7 @@ func (r *record) again(p *parcel, cause error) {
 	if errors.Is(cause, ErrMisconfigured) {
 		level = slog.LevelError
 	}
-	r.Log.Log(context.Background(), level, "message not sent yet; it will be tried again",
+	r.Log.Log(ctx, level, "message not sent yet; it will be tried again",
 		"digest", p.Digest.ID, "channel", string(p.Digest.Channel), "tries", p.Digest.Tries, "error", cause)
 	r.postpone(p, r.now().Add(pauseAfter(p.Digest.Tries)), "not_sent")
 }
@@ -94,7 +94,7 @@ func (r *record) unreachable(ctx context.Context, p *parcel, state consent.Diges
 		for _, t := range p.about {
 			t.notice.Outcome = consent.OutcomeWaiting
 		}
-		r.again(p, err)
+		r.again(ctx, p, err)
 	}
 }
 
