@@ -74,9 +74,9 @@ func (w *world) mailedLink(id, address string) string {
 	w.Helper()
 	con, err := w.conn.Consent(w.Context(), &w.app, id)
 	require.NoError(w, err)
-	link, err := w.conn.MessageLink(w.Context(), &w.app, &con, "dgt_test", address)
+	links, err := w.conn.MessageLinks(w.Context(), &w.app, []consent.MessageLink{{MessageID: "dgt_test", Consent: &con, Address: address}})
 	require.NoError(w, err)
-	return strings.TrimPrefix(link, w.url)
+	return strings.TrimPrefix(links[0], w.url)
 }
 
 // Each page in each language: nothing is left out, and nothing stays English.

@@ -27,7 +27,11 @@ func (w *world) addressed(id string) string {
 
 func (w *world) unsubscribeLink(app *consent.Application, user string) string {
 	w.Helper()
-	link, err := w.conn.UnsubscribeLink(app, user)
+	u, err := w.conn.User(w.Context(), app, user)
+	if err != nil {
+		u = consent.User{ID: user, Email: "ada@example.org"} // nobody
+	}
+	link, err := w.conn.UnsubscribeLink(app, &u)
 	require.NoError(w, err)
 	path, ours := strings.CutPrefix(link, w.url)
 	require.True(w, ours, link)
@@ -136,6 +140,16 @@ func TestAnUnsubscribeLinkWorksForYearsAndNeverAfterAnErasure(t *testing.T) {
 	assert.NotNil(t, w.unsubscribed(id))
 	require.Equal(t, 204, w.call("DELETE", "/v1/users/"+id, nil).status)
 	assert.Equal(t, 404, w.send("GET", link, nil, nil).status)
+}
+
+func TestAnUnsubscribeLinkGoesWithItsAddress(t *testing.T) {
+	w := newWorld(t)
+	link := w.addressed("ada")
+	require.Equal(t, 200, w.call("PUT", "/v1/users/ada", map[string]any{"email": "ada@elsewhere.example", "name": "Ada"}).status)
+	for _, method := range []string{"GET", "POST"} {
+		assert.Equal(t, 404, w.send(method, link, form, []byte("List-Unsubscribe=One-Click")).status)
+	}
+	assert.Nil(t, w.unsubscribed("ada"), "a mail to a former address says nothing about the new one")
 }
 
 func TestAddressesThatCannotBeWrittenToAreNotStored(t *testing.T) {

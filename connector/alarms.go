@@ -129,22 +129,23 @@ func (c *Connector) doubtful(ctx context.Context, con *consent.Consent, since ti
 	return own || consent.ProviderOut(banks), err
 }
 
-// Held says which consents no message may be about now, and until when: while
-// their bank or provider is out, the button in it would lead nowhere.
-func (c *Connector) Held(ctx context.Context, app *consent.Application, about []consent.Consent) (held []bool, until time.Time, why string, err error) {
+// Held says why no message may be about each of these consents now, empty where
+// one may, and until when: while their bank or provider is out, the button in it
+// would lead nowhere.
+func (c *Connector) Held(ctx context.Context, app *consent.Application, about []consent.Consent) (why []string, until time.Time, err error) {
 	alarms, err := c.registry.Alarms(ctx, app.ID, false)
 	if err != nil {
-		return nil, time.Time{}, "", err
+		return nil, time.Time{}, err
 	}
-	held = make([]bool, len(about))
+	why = make([]string, len(about))
 	for i := range about {
 		for n := range alarms {
 			if alarms[n].Covers(&about[i]) {
-				held[i], until, why = true, c.now().Add(checkPause), string(alarms[n].Kind)
+				why[i], until = string(alarms[n].Kind), c.now().Add(checkPause)
 			}
 		}
 	}
-	return held, until, why, nil
+	return why, until, nil
 }
 
 // Admit counts a mail against the application's ceiling of a day, and says until

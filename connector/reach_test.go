@@ -88,11 +88,11 @@ func smsAt(stages ...string) func(*consent.Application) {
 
 func TestAnUnsubscribeLinkHoldsNobodysName(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.PutUser(t.Context(), w.app, "ada-lovelace", connector.Contact{Email: "ada@example.org"})
+	ada, err := w.PutUser(t.Context(), w.app, "ada-lovelace", connector.Contact{Email: "ada@example.org"})
 	require.NoError(t, err)
-	one, err := w.UnsubscribeLink(w.app, "ada-lovelace")
+	one, err := w.UnsubscribeLink(w.app, &ada)
 	require.NoError(t, err)
-	two, err := w.UnsubscribeLink(w.app, "ada-lovelace")
+	two, err := w.UnsubscribeLink(w.app, &ada)
 	require.NoError(t, err)
 	assert.NotEqual(t, one, two, "nor can two links be told to be one person's")
 	token, ours := strings.CutPrefix(one, ourBase+"/u/")

@@ -90,8 +90,9 @@ func (w *world) alarms() (open, all []string) {
 
 func (w *world) hold(about ...consent.Consent) string {
 	w.Helper()
-	_, until, why, err := w.Held(w.Context(), w.app, about)
+	held, until, err := w.Held(w.Context(), w.app, about)
 	require.NoError(w, err)
+	why := strings.Join(held, "")
 	require.Equal(w, why == "", until.IsZero())
 	if why != "" {
 		require.True(w, until.After(w.bank.Clock().Now()))

@@ -32,30 +32,40 @@ func (c *Connector) NewReconnectLink(ctx context.Context, app *consent.Applicati
 	if err := checkReturnTo(app, req.ReturnTo); err != nil {
 		return Reconnect{}, err
 	}
-	return c.makeLink(ctx, app, &con, randomToken(), consent.ReconnectLink{ReturnTo: req.ReturnTo, State: req.State})
-}
-
-// MessageLink makes the link that a message to an address carries: the same one
-// however often the message is made for that address. It is void once the user's address is
-// another one.
-func (c *Connector) MessageLink(ctx context.Context, app *consent.Application, con *consent.Consent, messageID, address string) (string, error) {
-	secret, err := c.keys.Fingerprint(purposeMessage, []byte(messageID+"/"+con.ID+"/"+address))
+	l := consent.ReconnectLink{ReturnTo: req.ReturnTo, State: req.State}
+	url, err := c.fillLink(app, &con, randomToken(), &l)
 	if err != nil {
-		return "", err
+		return Reconnect{}, err
 	}
-	l := consent.ReconnectLink{}
-	if l.AddressHash, err = c.keys.Fingerprint(purposeAddress, []byte(address)); err != nil {
-		return "", err
-	}
-	r, err := c.makeLink(ctx, app, con, base64.RawURLEncoding.EncodeToString(secret), l)
-	return r.URL, err
+	return Reconnect{URL: url, ExpiresAt: l.ExpiresAt}, c.registry.CreateReconnectLink(ctx, l)
 }
 
-func (c *Connector) makeLink(ctx context.Context, app *consent.Application, con *consent.Consent, secret string, l consent.ReconnectLink) (Reconnect, error) {
+// MessageLinks makes the links that messages carry, in order: the same however
+// often a message is made for an address. A link is void once the user's address
+// is another one.
+func (c *Connector) MessageLinks(ctx context.Context, app *consent.Application, want []consent.MessageLink) ([]string, error) {
+	urls, links := make([]string, len(want)), make([]consent.ReconnectLink, len(want))
+	for i, w := range want {
+		secret, err := c.keys.Fingerprint(purposeMessage, []byte(w.MessageID+"/"+w.Consent.ID+"/"+w.Address))
+		if err != nil {
+			return nil, err
+		}
+		if links[i].AddressHash, err = c.keys.Fingerprint(purposeAddress, []byte(w.Address)); err != nil {
+			return nil, err
+		}
+		if urls[i], err = c.fillLink(app, w.Consent, base64.RawURLEncoding.EncodeToString(secret), &links[i]); err != nil {
+			return nil, err
+		}
+	}
+	return urls, c.registry.CreateMessageLinks(ctx, app.ID, links)
+}
+
+// fillLink writes all that a link has in common with others, and returns its
+// address.
+func (c *Connector) fillLink(app *consent.Application, con *consent.Consent, secret string, l *consent.ReconnectLink) (url string, err error) {
 	token := scoped(app, secret)
-	var err error
 	if l.TokenHash, err = c.keys.Fingerprint(purposeReconnect, []byte(token)); err != nil {
-		return Reconnect{}, err
+		return "", err
 	}
 	validity := app.LinkValidity
 	if validity <= 0 {
@@ -63,7 +73,7 @@ func (c *Connector) makeLink(ctx context.Context, app *consent.Application, con 
 	}
 	l.ApplicationID, l.ConsentID, l.UserID, l.Cycle, l.CreatedAt = app.ID, con.ID, con.UserID, con.Cycle, c.now()
 	l.ExpiresAt = l.CreatedAt.Add(validity)
-	return Reconnect{URL: c.base + "/r/" + token, ExpiresAt: l.ExpiresAt}, c.registry.CreateReconnectLink(ctx, l)
+	return c.base + "/r/" + token, nil
 }
 
 // LinkState is what a reconnect link is good for now.

@@ -128,3 +128,10 @@ type ReconnectLink struct {
 	ExpiresAt     time.Time
 	NewerAt       time.Time // when the newest link for the consent was sent, if that is a later one; not stored
 }
+
+// MessageLink asks for the link that a message to an address carries.
+type MessageLink struct {
+	Consent   *Consent
+	MessageID string
+	Address   string
+}

@@ -32,7 +32,9 @@ type Notice struct {
 
 // ToldAtEnd reports whether a stage of that name comes with the lapse or after
 // it, so that its message says that access has stopped.
-func ToldAtEnd(stage string) bool { return !strings.HasPrefix(stage, "before_") }
+func ToldAtEnd(stage string) bool {
+	return !strings.HasPrefix(stage, "before_") && !strings.HasPrefix(stage, askedFor)
+}
 
 // Outcome is what became of a notice.
 type Outcome string
@@ -99,12 +101,26 @@ func AskedStage(id string) string { return askedFor + id }
 // Asked reports whether the user asked for the notice.
 func (n *Notice) Asked() bool { return strings.HasPrefix(n.Stage, askedFor) }
 
-// The kinds of the jobs that send one digest, by channel; their key is
-// DigestKey.
+// Frozen is a digest that somebody has claimed, with what it carries.
+type Frozen struct {
+	Digest  Digest
+	Notices []Notice
+}
+
+// Subject is a consent as a message about it needs it, without its tokens.
+type Subject struct {
+	Consent  Consent
+	Replaced bool // an unrevoked, confirmed consent stands in its place
+}
+
+// The kinds of the jobs that send digests, by channel; their key is DigestKey.
 const (
 	JobDigest    = "digest"
 	JobDigestSMS = "digest_sms"
 )
+
+// DigestBatch is how many digests of an application one job sends at most.
+const DigestBatch = 50
 
 // DigestJob returns the kind of the job that sends by a channel.
 func DigestJob(c Channel) string {
@@ -123,15 +139,17 @@ type Unreachable struct {
 	Events  []Event
 }
 
-// DigestKey names a digest, or whatever else an application has, in a job; ids
-// hold no slash.
-func DigestKey(applicationID, id string) string { return applicationID + "/" + id }
+// DigestKey names digests, or whatever else an application has, in a job; ids
+// hold neither slash nor comma.
+func DigestKey(applicationID string, ids ...string) string {
+	return applicationID + "/" + strings.Join(ids, ",")
+}
 
-// ParseDigestKey reads what DigestKey wrote.
-func ParseDigestKey(key string) (applicationID, id string, err error) {
-	app, id, found := strings.Cut(key, "/")
+// ParseDigestKey reads what DigestKey wrote: at least one id.
+func ParseDigestKey(key string) (applicationID string, ids []string, err error) {
+	app, list, found := strings.Cut(key, "/")
 	if !found {
-		return "", "", fmt.Errorf("%q is not the key of a digest", key)
+		return "", nil, fmt.Errorf("%q is not the key of a digest", key)
 	}
-	return app, id, nil
+	return app, strings.Split(list, ","), nil
 }

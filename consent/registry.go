@@ -313,6 +313,9 @@ type Attempts interface {
 type ReconnectLinks interface {
 	// CreateReconnectLink leaves a link that exists as it is.
 	CreateReconnectLink(ctx context.Context, l ReconnectLink) error
+	// CreateMessageLinks is the same for links of messages, which have neither
+	// ReturnTo nor State, all of one application.
+	CreateMessageLinks(ctx context.Context, applicationID string, list []ReconnectLink) error
 	ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (ReconnectLink, error)
 }
 
@@ -372,11 +375,11 @@ type Sweeping interface {
 	Parked(ctx context.Context, limit int) (count int, first []Consent, err error)
 }
 
-// DigestClaim makes the caller the only one who may send a digest, until a
+// DigestClaim makes the caller the only one who may send these digests, until a
 // moment by which its job must be over.
 type DigestClaim struct {
 	ApplicationID string
-	ID            string
+	IDs           []string
 	ClaimID       string
 	Now           time.Time
 	Until         time.Time
@@ -385,14 +388,21 @@ type DigestClaim struct {
 // Digests keeps messages to users. A digest that is not over is always due at
 // some moment: whatever happens to its job, another is made then.
 type Digests interface {
-	// Dispatch makes jobs of at most limit digests that are due, and moves each
-	// to until, by when its job must be over, in one step. It makes none while
-	// many jobs wait to be begun.
+	// Dispatch makes jobs of at most limit digests that are due, each of at most
+	// DigestBatch of one application and channel, and moves each digest to until,
+	// by when its job must be over, in one step. It makes none while many jobs
+	// wait to be begun.
 	Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error)
-	Digest(ctx context.Context, applicationID, id string) (Digest, error)
-	// FreezeDigest claims a digest: from now on it takes no more notices along.
-	// ErrBusy where it is over, or somebody else has claimed it.
-	FreezeDigest(ctx context.Context, c DigestClaim) (Digest, []Notice, error)
+	// ListDigests returns those that are there, in the order of their ids.
+	ListDigests(ctx context.Context, applicationID string, ids []string) ([]Digest, error)
+	// FreezeDigests claims digests: from now on they take no more notices along.
+	// Those that are over, or claimed by somebody else, or not there, are left
+	// out. The order is that of their ids.
+	FreezeDigests(ctx context.Context, c DigestClaim) ([]Frozen, error)
+	// Subjects reads the consents that messages are about, those that are there.
+	Subjects(ctx context.Context, applicationID string, consentIDs []string) ([]Subject, error)
+	// Recipients reads the users that messages are for, those that are there.
+	Recipients(ctx context.Context, applicationID string, userIDs []string) ([]User, error)
 	// AskForMessage adds a notice that the user asked for to the message that is
 	// open to them, or to a new one, which is due at now.
 	AskForMessage(ctx context.Context, n Notice, userID string, now time.Time) error
@@ -401,18 +411,20 @@ type Digests interface {
 	// PutOffNotices takes notices out of a frozen digest, and into the message
 	// that is open to its user, or a new one with that id, which is due then.
 	PutOffNotices(ctx context.Context, d Digest, notices []Notice, newID string, due time.Time) error
-	// PostponeDigest ends the claim, if there is one, writes Tries, and makes the
-	// digest due later. ErrClaimLost where the claim is another's.
-	PostponeDigest(ctx context.Context, d Digest, due time.Time, reason string) error
-	// FinishDigest ends a frozen digest with its State, Reason and FinishedAt,
-	// and writes the outcome of each of its notices. ErrClaimLost where the claim
-	// is another's.
-	FinishDigest(ctx context.Context, d Digest, notices []Notice) error
-	// FinishUnreachable is FinishDigest for a message that its user's address
-	// cannot take, with the events of that, in one step. Where the address was
-	// refused just now, it is marked, unless the user has another by now, and each
-	// consent gets its event; else a consent that had one in this cycle, by this
-	// channel, gets none. One that has moved on gets none in any case.
+	// PostponeDigests ends the claims, where there are any, and writes DueAt,
+	// Reason and Tries of each. It returns how many it did: those whose claim is
+	// another's stay as they are.
+	PostponeDigests(ctx context.Context, applicationID string, list []Digest) (int, error)
+	// FinishDigests ends frozen digests, each with its State, Reason and
+	// FinishedAt, and writes the outcomes of their notices, all of it or nothing.
+	// It returns how many it did: those whose claim is another's stay as they are.
+	FinishDigests(ctx context.Context, applicationID string, list []Frozen) (int, error)
+	// FinishUnreachable ends one digest alike, a message that its user's address
+	// cannot take, with the events of that, in one step; ErrClaimLost where the
+	// claim is another's. Where the address was refused just now, it is marked,
+	// unless the user has another by now, and each consent gets its event; else a
+	// consent that had one in this cycle, by this channel, gets none. One that has
+	// moved on gets none in any case.
 	FinishUnreachable(ctx context.Context, u Unreachable) error
 }
 

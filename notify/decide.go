@@ -8,17 +8,19 @@ import (
 )
 
 // decide looks again at a notice just before it is sent. It returns
-// OutcomeWaiting where the notice still holds, and else why it does not. con is
-// nil where the consent is gone; replaced says that another stands in its place.
-func decide(n consent.Notice, con *consent.Consent, replaced bool, now time.Time) consent.Outcome {
-	switch {
-	case con == nil:
+// OutcomeWaiting where the notice still holds, and else why it does not. s is nil
+// where the consent is gone.
+func decide(n consent.Notice, s *consent.Subject, now time.Time) consent.Outcome {
+	if s == nil {
 		return consent.OutcomeErased
+	}
+	con := &s.Consent
+	switch {
 	case !con.RevokedAt.IsZero():
 		return consent.OutcomeRevoked
 	case con.Cycle != n.Cycle:
 		return consent.OutcomeRenewed
-	case replaced:
+	case s.Replaced:
 		return consent.OutcomeSuperseded
 	case n.Asked():
 		return consent.OutcomeWaiting

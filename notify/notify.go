@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -16,25 +15,22 @@ import (
 type Registry interface {
 	consent.Digests
 	Application(ctx context.Context, id string) (consent.Application, error)
-	User(ctx context.Context, applicationID, userID string) (consent.User, error)
-	Consent(ctx context.Context, applicationID, id string) (consent.Consent, error)
-	Replaced(ctx context.Context, applicationID, consentID string) (bool, error)
 }
 
 // Links makes the links that lead people to their bank.
 type Links interface {
-	// MessageLink makes the link that a message to an address carries: the same
-	// however often the message is made.
-	MessageLink(ctx context.Context, app *consent.Application, con *consent.Consent, messageID, address string) (string, error)
+	// MessageLinks makes the links that messages carry, in order: the same however
+	// often a message is made.
+	MessageLinks(ctx context.Context, app *consent.Application, want []consent.MessageLink) ([]string, error)
 	// UnsubscribeLink makes the link by which the user ends the reminders.
-	UnsubscribeLink(app *consent.Application, userID string) (string, error)
+	UnsubscribeLink(app *consent.Application, user *consent.User) (string, error)
 }
 
 // Gate says whether messages may leave now. See connector.
 type Gate interface {
-	// Held says which of these consents no message may be about now, and until
-	// when and why.
-	Held(ctx context.Context, app *consent.Application, about []consent.Consent) (held []bool, until time.Time, why string, err error)
+	// Held says why no message may be about each of these consents now, empty
+	// where one may, and until when.
+	Held(ctx context.Context, app *consent.Application, about []consent.Consent) (why []string, until time.Time, err error)
 	// Admit counts a mail against the application's ceiling. It says until when
 	// the mail has to wait, and zero where it need not.
 	Admit(ctx context.Context, app *consent.Application) (until time.Time, err error)
@@ -59,8 +55,9 @@ type Message struct {
 }
 
 // Mailer hands a message over, by mail or SMS. It returns nil only where the
-// message was accepted, ErrRefused in the chain where it never will be, and
-// ErrMisconfigured where not the message but our own settings are at fault.
+// message was accepted, ErrRefused in the chain where it never will be,
+// ErrMisconfigured where not the message but our own settings are at fault, and
+// ErrAway where nobody was there to take any message.
 type Mailer interface {
 	Send(ctx context.Context, m Message) error
 }
@@ -72,6 +69,10 @@ var ErrRefused = errors.New("refused for good")
 // ErrMisconfigured says that we are not let in: the message waits for an
 // operator, and its user's address is not to blame.
 var ErrMisconfigured = errors.New("our settings are refused")
+
+// ErrAway says that no connection came about: the next message would find none
+// either.
+var ErrAway = errors.New("nobody is there to take it")
 
 // Config is what a Notifier is made of. All fields but Mailer and SMS are
 // required.
@@ -93,8 +94,22 @@ type Notifier struct{ Config }
 func New(cfg Config) *Notifier { return &Notifier{cfg} }
 
 const (
-	// claimFor is longer than a message takes on the slowest server.
+	// BatchTimeout is that of the job that sends a batch: longer than beginFor and
+	// the slowest message.
+	BatchTimeout = 100 * time.Second
+	// claimFor is longer than the job takes.
 	claimFor = 2 * time.Minute
+	// beginFor is for how long a batch begins messages. What is left then is for
+	// another job.
+	beginFor = 30 * time.Second
+	// together is how many messages are looked at again, sent and recorded as one.
+	// Each is few enough that little changes between the look and the send, and
+	// that a crash between a server's acceptance and our commit sends few again,
+	// under the same Message-ID.
+	together = 10
+	// recordAfter is how long an acceptance goes unrecorded at most, but for the
+	// message that is being sent.
+	recordAfter = time.Second
 	// patience is how often a message is tried: with the pauses below, three days.
 	patience = 24
 )
@@ -106,9 +121,9 @@ func pauseAfter(tries int) time.Duration {
 	return d - d/5 + time.Duration(rand.Int64N(int64(2*d/5))) //nolint:gosec // spreads load, guards nothing
 }
 
-// Send sends one digest, if there is still something to tell. A digest that is
-// gone, over, or in other hands needs nothing.
-func (n *Notifier) Send(ctx context.Context, applicationID, digestID string) error {
+// Send sends digests of one application and channel, as far as there is still
+// something to tell. Those that are gone, over, or in other hands need nothing.
+func (n *Notifier) Send(ctx context.Context, applicationID string, digestIDs ...string) error {
 	app, err := n.Registry.Application(ctx, applicationID)
 	if errors.Is(err, consent.ErrNotFound) {
 		return nil
@@ -116,225 +131,31 @@ func (n *Notifier) Send(ctx context.Context, applicationID, digestID string) err
 	if err != nil {
 		return err
 	}
+	ids, err := n.mayLeave(ctx, &app, digestIDs)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
 	now := n.now()
-	if app.Paused {
-		d, err := n.Registry.Digest(ctx, applicationID, digestID)
-		if err != nil || d.DueAt.IsZero() || d.ClaimedUntil.After(now) {
-			return quiet(err) // over, or on its way already
-		}
-		return quiet(n.Registry.PostponeDigest(ctx, d, now.Add(pausedFor), "paused"))
-	}
-	if !app.QuietHours.IsZero() {
-		waits, err := n.waitsOutQuietHours(ctx, &app, digestID)
-		if err != nil || waits {
-			return quiet(err)
-		}
-	}
-	d, notices, err := n.Registry.FreezeDigest(ctx, consent.DigestClaim{
-		ApplicationID: applicationID, ID: digestID, ClaimID: n.NewID(), Now: now, Until: now.Add(claimFor),
+	claimed, err := n.Registry.FreezeDigests(ctx, consent.DigestClaim{
+		ApplicationID: applicationID, IDs: ids, ClaimID: n.NewID(), Now: now, Until: now.Add(claimFor),
 	})
 	if err != nil {
-		return quiet(err)
+		return err
 	}
-	if err := n.send(ctx, &app, d, notices); err != nil {
-		return n.again(ctx, d, notices, err)
-	}
-	return nil
-}
-
-// pausedFor is when a message of a paused application is looked at again.
-const pausedFor = 10 * time.Minute
-
-func (n *Notifier) now() time.Time { return n.Now().UTC().Truncate(time.Microsecond) }
-
-// quiet drops the errors that say that there is nothing to do.
-func quiet(err error) error {
-	if errors.Is(err, consent.ErrNotFound) || errors.Is(err, consent.ErrBusy) || errors.Is(err, consent.ErrClaimLost) {
-		return nil
+	b := &batch{Notifier: n, app: &app, until: now.Add(beginFor)}
+	for group := range slices.Chunk(claimed, together) {
+		err = errors.Join(err, b.send(ctx, group))
 	}
 	return err
 }
 
-// send looks again, and sends what still holds.
-func (n *Notifier) send(ctx context.Context, app *consent.Application, d consent.Digest, notices []consent.Notice) error {
-	about, err := n.lookAgain(ctx, notices)
-	if err != nil {
-		return err
-	}
-	if len(about) == 0 {
-		return n.finish(ctx, d, notices, consent.DigestDropped, "nothing_left", "")
-	}
-	post, none := n.by(d.Channel)
-	if post == nil || app.NoMail {
-		return n.finish(ctx, d, notices, consent.DigestDropped, string(none), none)
-	}
-	user, err := n.Registry.User(ctx, d.ApplicationID, d.UserID)
-	if errors.Is(err, consent.ErrNotFound) {
-		return n.finish(ctx, d, notices, consent.DigestDropped, "user_gone", consent.OutcomeErased)
-	}
-	if err != nil {
-		return err
-	}
-	if !user.UnsubscribedAt.IsZero() {
-		if about = n.lastWord(d.Channel, about); len(about) == 0 {
-			return n.finish(ctx, d, notices, consent.DigestDropped, string(consent.OutcomeUnsubscribed), "")
-		}
-	}
-	address, refused := user.Address(d.Channel)
-	switch {
-	case address == "":
-		d.State = consent.DigestDropped
-		return n.unreachable(ctx, d, notices, about, consent.OutcomeNoAddress, "")
-	case !refused.IsZero():
-		d.State = consent.DigestDropped
-		return n.unreachable(ctx, d, notices, about, consent.OutcomeUnreachable, "")
-	}
-	about, waits, err := n.admit(ctx, app, d, notices, about)
-	if err != nil || waits {
-		return err
-	}
-	m, err := n.written(ctx, app, &user, d, about)
-	if err != nil {
-		return err
-	}
-	err = post.Send(ctx, m)
-	if errors.Is(err, ErrRefused) {
-		n.Log.Warn("message refused for good", "digest", d.ID, "channel", string(d.Channel), "error", err)
-		d.State = consent.DigestFailed
-		return n.unreachable(context.WithoutCancel(ctx), d, notices, about, consent.OutcomeRefused, address)
-	}
-	if err != nil {
-		return err
-	}
-	// Accepted: only a crash before this commit can send it again, under the
-	// same Message-ID.
-	return n.finish(context.WithoutCancel(ctx), d, notices, consent.DigestSent, "", consent.OutcomeSent)
-}
-
-// admit leaves what the gate lets through now. What it holds goes on in another
-// message; where that is all, or the day's mails are used up, this one waits.
-func (n *Notifier) admit(ctx context.Context, app *consent.Application, d consent.Digest, notices []consent.Notice, about []told) (left []told, waits bool, err error) {
-	held, until, why, err := n.Gate.Held(ctx, app, consents(about))
-	if err != nil {
-		return nil, false, err
-	}
-	var off []consent.Notice
-	for i := range about {
-		if held[i] {
-			off = append(off, *about[i].notice)
-		} else {
-			left = append(left, about[i])
-		}
-	}
-	d.Tries-- // where it waits it was not tried
-	switch {
-	case len(left) == 0:
-		return nil, true, n.Registry.PostponeDigest(ctx, d, until, why)
-	case len(off) > 0:
-		if err := n.Registry.PutOffNotices(ctx, d, off, "dgt_"+n.NewID(), until); err != nil {
-			return nil, false, err
-		}
-		for i := range about {
-			if held[i] {
-				about[i].notice.DigestID = "" // not this message's any more
-			}
-		}
-	}
-	if d.Counted || d.Channel != consent.ChannelEmail || app.MailsPerDay <= 0 {
-		return left, false, nil
-	}
-	until, err = n.Gate.Admit(ctx, app)
-	if err != nil {
-		return nil, false, err
-	}
-	if !until.IsZero() {
-		return nil, true, n.Registry.PostponeDigest(ctx, d, until, string(consent.AlarmMails))
-	}
-	return left, false, n.Registry.CountDigest(ctx, d)
-}
-
-// lookAgain reads every notice's consent anew, writes into the notices what
-// does not hold any more, and returns the rest, the nearest lapse first.
-func (n *Notifier) lookAgain(ctx context.Context, notices []consent.Notice) ([]told, error) {
-	var about []told
-	for i := range notices {
-		notice := &notices[i]
-		con, err := n.Registry.Consent(ctx, notice.ApplicationID, notice.ConsentID)
-		gone := errors.Is(err, consent.ErrNotFound)
-		if err != nil && !gone {
-			return nil, err
-		}
-		seen := &con
-		if gone {
-			seen = nil
-		}
-		replaced, err := n.Registry.Replaced(ctx, notice.ApplicationID, notice.ConsentID)
-		if err != nil {
-			return nil, err
-		}
-		if notice.Outcome = decide(*notice, seen, replaced, n.now()); notice.Outcome == consent.OutcomeWaiting {
-			about = append(about, told{con, notice.Stage, notice})
-		}
-	}
-	now := n.now()
-	slices.SortStableFunc(about, func(a, b told) int {
-		return cmp.Compare(a.consent.LapsesAt.Sub(now).Abs(), b.consent.LapsesAt.Sub(now).Abs())
-	})
-	return about, nil
-}
-
-// finish ends the digest; notices that were still waiting get the outcome.
-func (n *Notifier) finish(ctx context.Context, d consent.Digest, notices []consent.Notice, state consent.DigestState, reason string, rest consent.Outcome) error {
-	notices = own(notices)
-	for i := range notices {
-		if notices[i].Outcome == consent.OutcomeWaiting {
-			notices[i].Outcome = rest
-		}
-	}
-	d.State, d.Reason, d.FinishedAt = state, reason, n.now()
-	return quiet(n.Registry.FinishDigest(ctx, d, notices))
-}
-
-// own leaves out the notices that have gone on in another message.
-func own(notices []consent.Notice) []consent.Notice {
-	return slices.DeleteFunc(slices.Clone(notices), func(n consent.Notice) bool { return n.DigestID == "" })
-}
-
-// again makes the digest due later, or gives it up.
-func (n *Notifier) again(ctx context.Context, d consent.Digest, notices []consent.Notice, cause error) error {
-	ctx = context.WithoutCancel(ctx)
-	if d.Tries >= patience {
-		n.Log.Error("message given up", "digest", d.ID, "tries", d.Tries, "error", cause)
-		return n.finish(ctx, d, notices, consent.DigestFailed, "given_up", consent.OutcomeGivenUp)
-	}
-	level := slog.LevelWarn
-	if errors.Is(cause, ErrMisconfigured) {
-		level = slog.LevelError
-	}
-	n.Log.Log(ctx, level, "message not sent yet; it will be tried again", "digest", d.ID, "channel", string(d.Channel), "tries", d.Tries, "error", cause)
-	return quiet(n.Registry.PostponeDigest(ctx, d, n.now().Add(pauseAfter(d.Tries)), "not_sent"))
-}
-
-// told is one consent that a message is about, and why.
-type told struct {
-	consent consent.Consent
-	stage   string
-	notice  *consent.Notice
-}
-
-func consents(about []told) []consent.Consent {
-	list := make([]consent.Consent, len(about))
-	for i := range about {
-		list[i] = about[i].consent
-	}
-	return list
-}
+func (n *Notifier) now() time.Time { return n.Now().UTC().Truncate(time.Microsecond) }
 
 // Do is Send as a job.
 func (n *Notifier) Do(ctx context.Context, job string) error {
-	app, id, err := consent.ParseDigestKey(job)
+	app, ids, err := consent.ParseDigestKey(job)
 	if err != nil {
 		return err
 	}
-	return n.Send(ctx, app, id)
+	return n.Send(ctx, app, ids...)
 }

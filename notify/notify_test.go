@@ -70,12 +70,14 @@ type gate struct {
 	admitted int
 }
 
-func (g *gate) Held(_ context.Context, _ *consent.Application, about []consent.Consent) ([]bool, time.Time, string, error) {
-	held := make([]bool, len(about))
+func (g *gate) Held(_ context.Context, _ *consent.Application, about []consent.Consent) ([]string, time.Time, error) {
+	why := make([]string, len(about))
 	for i := range about {
-		held[i] = !g.until.IsZero() && (g.bank == "" || g.bank == about[i].BankName)
+		if !g.until.IsZero() && (g.bank == "" || g.bank == about[i].BankName) {
+			why[i] = g.why
+		}
 	}
-	return held, g.until, g.why, g.err
+	return why, g.until, g.err
 }
 
 func (g *gate) Admit(context.Context, *consent.Application) (time.Time, error) {
@@ -87,8 +89,12 @@ func (g *gate) Admit(context.Context, *consent.Application) (time.Time, error) {
 
 type links struct{}
 
-func (links) MessageLink(_ context.Context, _ *consent.Application, con *consent.Consent, _, _ string) (string, error) {
-	return "https://consents.example/r/" + con.ID, nil
+func (links) MessageLinks(_ context.Context, _ *consent.Application, want []consent.MessageLink) ([]string, error) {
+	var urls []string
+	for _, w := range want {
+		urls = append(urls, "https://consents.example/r/"+w.Consent.ID)
+	}
+	return urls, nil
 }
 
 // changing is a registry in which something has happened since.
@@ -99,29 +105,44 @@ type changing struct {
 	finish  func() error
 }
 
-func (r *changing) Consent(ctx context.Context, app, id string) (consent.Consent, error) {
-	c, err := r.Registry.Consent(ctx, app, id)
-	if err == nil && r.consent != nil {
-		err = r.consent(&c)
+func (r *changing) Subjects(ctx context.Context, app string, ids []string) ([]consent.Subject, error) {
+	list, err := r.Registry.Subjects(ctx, app, ids)
+	if err != nil || r.consent == nil {
+		return list, err
 	}
-	return c, err
+	return changed(list, func(s *consent.Subject) error { return r.consent(&s.Consent) })
 }
 
-func (r *changing) User(ctx context.Context, app, id string) (consent.User, error) {
-	u, err := r.Registry.User(ctx, app, id)
-	if err == nil && r.user != nil {
-		err = r.user(&u)
+func (r *changing) Recipients(ctx context.Context, app string, ids []string) ([]consent.User, error) {
+	list, err := r.Registry.Recipients(ctx, app, ids)
+	if err != nil || r.user == nil {
+		return list, err
 	}
-	return u, err
+	return changed(list, r.user)
 }
 
-func (r *changing) FinishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
-	if r.finish != nil {
-		if err := r.finish(); err != nil {
-			return err
+// changed leaves out what is not there any more.
+func changed[T any](list []T, change func(*T) error) ([]T, error) {
+	var there []T
+	for i := range list {
+		switch err := change(&list[i]); {
+		case errors.Is(err, consent.ErrNotFound):
+		case err != nil:
+			return nil, err
+		default:
+			there = append(there, list[i])
 		}
 	}
-	return r.Registry.FinishDigest(ctx, d, notices)
+	return there, nil
+}
+
+func (r *changing) FinishDigests(ctx context.Context, app string, list []consent.Frozen) (int, error) {
+	if r.finish != nil {
+		if err := r.finish(); err != nil {
+			return 0, err
+		}
+	}
+	return r.Registry.FinishDigests(ctx, app, list)
 }
 
 // desk is a notifier on a real registry, with a clock that stands still.
@@ -220,9 +241,10 @@ func (d *desk) outcomes(con consent.Consent) map[string]consent.Outcome {
 
 func (d *desk) digest(id string) consent.Digest {
 	d.Helper()
-	got, err := d.store.Digest(d.Context(), d.app.ID, id)
+	got, err := d.store.ListDigests(d.Context(), d.app.ID, []string{id})
 	require.NoError(d, err)
-	return got
+	require.Len(d, got, 1)
+	return got[0]
 }
 
 func (d *desk) send(id string) consent.Digest {
@@ -270,11 +292,15 @@ func TestDecide(t *testing.T) {
 		{"a later stage was announced", live("before_30d", "before_7d", "before_1d"), consent.OutcomeSuperseded},
 		{"ended early since", &consent.Consent{Cycle: 2, ConsentedAt: at.Add(-day), LapsingAt: at, LapsesAt: at, EndedAt: at, ExpiresAt: at.Add(day), Announced: []string{"before_30d", "before_7d", "lapse"}}, consent.OutcomeSuperseded},
 	} {
-		assert.Equal(t, tt.want, decide(notice, tt.con, false, at), tt.name)
+		var s *consent.Subject
+		if tt.con != nil {
+			s = &consent.Subject{Consent: *tt.con}
+		}
+		assert.Equal(t, tt.want, decide(notice, s, at), tt.name)
 	}
-	assert.Equal(t, consent.OutcomeSuperseded, decide(notice, live("before_7d"), true, at), "another stands in its place")
+	assert.Equal(t, consent.OutcomeSuperseded, decide(notice, &consent.Subject{Consent: *live("before_7d"), Replaced: true}, at), "another stands in its place")
 	asked := consent.Notice{Cycle: 2, Stage: consent.AskedStage("1")}
-	assert.Equal(t, consent.OutcomeWaiting, decide(asked, moved, false, at), "who asks is answered")
+	assert.Equal(t, consent.OutcomeWaiting, decide(asked, &consent.Subject{Consent: *moved}, at), "who asks is answered")
 }
 
 func TestADigestIsOneMailThatIsSentOnce(t *testing.T) {
@@ -461,8 +487,9 @@ func TestAMailWhoseAcceptanceCouldNotBeRecordedGoesUnderTheSameID(t *testing.T) 
 	d := newDesk(t)
 	d.lapsing("ada", "Mock Bank", d.at)
 	id := d.sweep()["ada"]
-	d.reg.finish = func() error { d.reg.finish = nil; return errDisk }
+	d.reg.finish = func() error { return errDisk }
 	digest := d.send(id)
+	d.reg.finish = nil
 	assert.Equal(t, consent.DigestFrozen, digest.State)
 	d.at = digest.DueAt
 	d.over(d.send(id), consent.DigestSent, "")
@@ -701,7 +728,7 @@ func TestADigestInOtherHandsIsLeftAlone(t *testing.T) {
 	d := newDesk(t)
 	d.lapsing("ada", "Mock Bank", d.at)
 	id := d.sweep()["ada"]
-	_, _, err := d.store.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: d.app.ID, ID: id, ClaimID: "another", Now: d.at, Until: d.at.Add(claimFor)})
+	_, err := d.store.FreezeDigests(t.Context(), consent.DigestClaim{ApplicationID: d.app.ID, IDs: []string{id}, ClaimID: "another", Now: d.at, Until: d.at.Add(claimFor)})
 	require.NoError(t, err)
 	digest := d.send(id)
 	assert.Equal(t, "another", digest.ClaimID)

@@ -16,8 +16,8 @@ import (
 	"github.com/reconsent/reconsent/locale"
 )
 
-func (links) UnsubscribeLink(app *consent.Application, userID string) (string, error) {
-	return "https://consents.example/u/" + app.Slug + "." + userID, nil
+func (links) UnsubscribeLink(app *consent.Application, user *consent.User) (string, error) {
+	return "https://consents.example/u/" + app.Slug + "." + user.ID, nil
 }
 
 // reached is a desk with both channels.

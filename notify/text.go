@@ -1,25 +1,19 @@
 package notify
 
 import (
-	"context"
-
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
 )
 
 // composeText writes the SMS in the user's language: one sentence about the
 // nearest lapse, and its link.
-func (n *Notifier) composeText(ctx context.Context, app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
+func (n *Notifier) composeText(app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
 	con := &about[0].consent
-	link, err := n.Links.MessageLink(ctx, app, con, d.ID, user.Phone)
-	if err != nil {
-		return Message{}, err
-	}
 	lang := locale.Match(user.Locale)
 	s := short{
 		lang:   lang,
 		status: con.Status(n.now()), early: con.EndedEarly(), more: len(about) - 1,
-		application: oneLine(app.Name), bank: oneLine(con.BankName), link: link,
+		application: oneLine(app.Name), bank: oneLine(con.BankName), link: about[0].link,
 		at: lang.DateTime(con.LapsesAt, zoneOf(user)),
 	}
 	return Message{ID: d.ID, To: user.Phone, Text: s.fitted()}, nil

@@ -132,11 +132,11 @@ func (w *Webhooks) Dispatch(ctx context.Context) (int, error) {
 
 // Do is Send as a job.
 func (w *Webhooks) Do(ctx context.Context, job string) error {
-	app, id, err := consent.ParseDigestKey(job)
+	app, ids, err := consent.ParseDigestKey(job)
 	if err != nil {
 		return err
 	}
-	return w.Send(ctx, app, id)
+	return w.Send(ctx, app, ids[0])
 }
 
 // Send sends what is due to one endpoint, for a bounded time. One that is gone,
@@ -156,6 +156,14 @@ func (w *Webhooks) Send(ctx context.Context, applicationID, endpointID string) e
 	}
 	// Where the process dies before this, the claim runs out.
 	return errors.Join(quiet(err), w.Registry.ReleaseWebhookEndpoint(context.WithoutCancel(ctx), claim, w.now().Add(hold)))
+}
+
+// quiet drops the errors that say that there is nothing to do.
+func quiet(err error) error {
+	if errors.Is(err, consent.ErrNotFound) || errors.Is(err, consent.ErrBusy) || errors.Is(err, consent.ErrClaimLost) {
+		return nil
+	}
+	return err
 }
 
 func (w *Webhooks) now() time.Time { return w.Now().UTC().Truncate(time.Microsecond) }

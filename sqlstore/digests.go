@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -34,19 +35,34 @@ const digestColumnList = `application_id, id, user_id, channel, state, created_a
 var (
 	// A digest that has its job is due again when the job must have been lost.
 	dispatchDigests = sideBySide(dispatch(` FOR UPDATE SKIP LOCKED`), dispatch(``))
-	digestByID      = both(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
-	freezeDigest    = both(`UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
-		WHERE application_id = :app AND id = :id AND state IN ('open', 'frozen') AND (claimed_until IS NULL OR claimed_until <= :now)
-		RETURNING ` + digestColumnList)
+	listDigests     = forEach(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = @id`)
+	claimedColumns  = strings.Fields(`application_id id`)
+	// Sweeps write to open digests in this order too, so that nobody waits for
+	// somebody who waits for them.
+	lockDigests = withTable(claimedColumns, `SELECT d.id FROM @r JOIN digests d ON d.application_id = r.application_id AND d.id = r.id
+		ORDER BY d.user_id, d.channel`).locked("d")
+	freezeDigests = withTable(claimedColumns, `UPDATE digests SET state = 'frozen', claim_id = :claim, claimed_until = :until, due_at = :until, tries = tries + 1
+		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id
+			AND digests.state IN ('open', 'frozen') AND (digests.claimed_until IS NULL OR digests.claimed_until <= :now)
+		RETURNING digests.`+strings.ReplaceAll(digestColumnList, ", ", ", digests."))
 	// Not ordered: for an order of the primary key's a planner reads all of the
-	// application's notices in the place of the digest's few.
-	noticesOf = both(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome, EXISTS (
+	// application's notices in the place of the digests' few.
+	noticesOf = forEach(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome, EXISTS (
 			SELECT 1 FROM notices t WHERE t.application_id = n.application_id AND t.consent_id = n.consent_id AND t.cycle = n.cycle
-				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%'
+				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%' AND t.stage NOT LIKE 'asked%'
 		) AS told_of_end
-		FROM notices n WHERE application_id = :app AND digest_id = :id`)
-	postponeDigest = both(`UPDATE digests SET due_at = :due, claim_id = '', claimed_until = NULL, reason = :reason, tries = :tries
-		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state IN ('open', 'frozen')`)
+		FROM notices n WHERE application_id = :app AND digest_id = @id`)
+	// Revoked or not is asked in words that no partial index is made of: of the
+	// unique one a planner without statistics would read all of the application's.
+	subjects = forEach(`SELECT ` + subjectColumns + `, EXISTS (
+			SELECT 1 FROM consents o WHERE o.application_id = c.application_id AND o.replaces = c.id AND o.replaces <> '' AND COALESCE(o.revoked_at, 0) = 0 AND NOT o.pending
+		) AS replaced
+		FROM consents c WHERE application_id = :app AND id = @id`)
+	// The application is a column of the rows: where it is a value of its own,
+	// SQLite looks through all of the application's for each.
+	postponedColumns = strings.Fields(`application_id id claim_id due_at reason tries`)
+	postponeDigests  = withTable(postponedColumns, `UPDATE digests SET due_at = r.due_at, claim_id = '', claimed_until = NULL, reason = r.reason, tries = r.tries
+		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state IN ('open', 'frozen')`)
 	countDigest = both(`UPDATE digests SET counted = TRUE WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
 	// What joins an open message does not hurry it, but for a user who asks.
 	openDigest = both(`INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at, reason)
@@ -59,14 +75,22 @@ var (
 		VALUES (:app, :consent, :cycle, :stage, :channel, :digest, 'waiting')`)
 	moveNotice = both(`UPDATE notices SET digest_id = :digest WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle
 		AND stage = :stage AND channel = :channel AND digest_id = :from`)
-	lockDigest   = locking(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
-	finishDigest = both(`UPDATE digests SET state = :state, reason = :reason, finished_at = :at, due_at = NULL, claim_id = '', claimed_until = NULL
-		WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
+	lockDigest      = locking(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
+	finishedColumns = strings.Fields(`application_id id claim_id outcome reason at`)
+	finishDigests   = withTable(finishedColumns, `UPDATE digests SET state = r.outcome, reason = r.reason, finished_at = r.at,
+			due_at = NULL, claim_id = '', claimed_until = NULL
+		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state = 'frozen'
+		RETURNING digests.id`)
 	tellEmailUnreachable = tellUnreachable(`email_unreachable_cycle`)
 	tellSMSUnreachable   = tellUnreachable(`sms_unreachable_cycle`)
-	setOutcome           = both(`UPDATE notices SET outcome = :outcome
-		WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle AND stage = :stage AND channel = :channel`)
+	outcomeColumns       = strings.Fields(`application_id consent_id cycle stage channel outcome`)
+	setOutcomes          = withTable(outcomeColumns, `UPDATE notices SET outcome = r.outcome FROM @r WHERE notices.application_id = r.application_id
+		AND notices.consent_id = r.consent_id AND notices.cycle = r.cycle AND notices.stage = r.stage AND notices.channel = r.channel`)
 )
+
+// subjectColumns are what a message says, and is decided by.
+const subjectColumns = `application_id, id, user_id, provider, provider_id, bank_name, account_label, cycle, consented_at, expires_at, ended_at, ended_reason,
+	revoked_at, pending, lapsing_at, lapses_at, renewable_until, announced`
 
 // tellUnreachable records that a consent has its event in this cycle, and so
 // counts whether it is to have one.
@@ -123,7 +147,7 @@ type noticeRow struct {
 
 // mostWaiting jobs are in the queue: a digest is given another job when its own
 // must have been lost, and one far back in a long queue would seem to be.
-const mostWaiting = 10_000
+const mostWaiting = 500
 
 // Dispatch implements consent.Digests.
 func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error) {
@@ -144,13 +168,21 @@ func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (
 			return err
 		}
 		total = len(rows)
-		keys := map[string][]string{} // by kind of job
+		slices.SortFunc(rows, func(a, b digestRow) int { return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.ID, b.ID)) })
+		type together struct{ kind, app string }
+		ids := map[together][]string{}
 		for i := range rows {
-			kind := consent.DigestJob(consent.Channel(rows[i].Channel))
-			keys[kind] = append(keys[kind], consent.DigestKey(rows[i].App, rows[i].ID))
+			g := together{consent.DigestJob(consent.Channel(rows[i].Channel)), rows[i].App}
+			ids[g] = append(ids[g], rows[i].ID)
 		}
-		for _, kind := range slices.Sorted(maps.Keys(keys)) {
-			if err := s.queue.Enqueue(ctx, q.tx.Tx, kind, keys[kind]); err != nil {
+		jobs := map[string][]string{} // keys by kind
+		for g, all := range ids {
+			for batch := range slices.Chunk(all, consent.DigestBatch) {
+				jobs[g.kind] = append(jobs[g.kind], consent.DigestKey(g.app, batch...))
+			}
+		}
+		for _, kind := range slices.Sorted(maps.Keys(jobs)) {
+			if err := s.queue.Enqueue(ctx, q.tx.Tx, kind, jobs[kind]); err != nil {
 				return err
 			}
 		}
@@ -159,43 +191,86 @@ func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (
 	return total, err
 }
 
-// Digest implements consent.Digests.
-func (s *Store) Digest(ctx context.Context, applicationID, id string) (consent.Digest, error) {
-	var row digestRow
-	err := s.query().get(ctx, digestByID, &row, args{"app": applicationID, "id": id})
-	return row.digest(), err
+// ListDigests implements consent.Digests.
+func (s *Store) ListDigests(ctx context.Context, applicationID string, ids []string) ([]consent.Digest, error) {
+	var rows []digestRow
+	err := s.query().list(ctx, listDigests, &rows, args{"app": applicationID, "ids": keys(s.dialect, ids)})
+	digests := make([]consent.Digest, len(rows))
+	for i := range rows {
+		digests[i] = rows[i].digest()
+	}
+	slices.SortFunc(digests, func(a, b consent.Digest) int { return cmp.Compare(a.ID, b.ID) })
+	return digests, err
 }
 
-// FreezeDigest implements consent.Digests.
-func (s *Store) FreezeDigest(ctx context.Context, c consent.DigestClaim) (consent.Digest, []consent.Notice, error) {
-	var row digestRow
-	var rows []noticeRow
-	arg := args{"app": c.ApplicationID, "id": c.ID, "claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}}
-	err := s.atomic(ctx, func(q query) error {
-		err := q.get(ctx, freezeDigest, &row, arg)
-		if isNotFound(err) {
-			if err := q.get(ctx, digestByID, &row, arg); err != nil {
-				return err
-			}
-			return consent.ErrBusy
-		}
-		if err != nil {
+// FreezeDigests implements consent.Digests. The notices are read by a statement
+// of their own: what a sweep has attached while the rows were waited for is not
+// in the snapshot of the one that claims.
+func (s *Store) FreezeDigests(ctx context.Context, c consent.DigestClaim) ([]consent.Frozen, error) {
+	var rows []digestRow
+	var notices []noticeRow
+	t := table{columns: claimedColumns}
+	for _, id := range c.IDs {
+		t.add(c.ApplicationID, id)
+	}
+	arg, err := t.args(s.dialect, args{"claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}})
+	if err != nil || len(t.rows) == 0 {
+		return nil, err
+	}
+	err = s.atomic(ctx, func(q query) error {
+		rows, notices = nil, nil
+		if _, err := q.exec(ctx, lockDigests, arg); err != nil {
 			return err
 		}
-		return q.list(ctx, noticesOf, &rows, arg)
+		if err := q.list(ctx, freezeDigests, &rows, arg); err != nil || len(rows) == 0 {
+			return err
+		}
+		ids := make([]string, len(rows))
+		for i := range rows {
+			ids[i] = rows[i].ID
+		}
+		return q.list(ctx, noticesOf, &notices, args{"app": c.ApplicationID, "ids": keys(s.dialect, ids)})
 	})
 	if err != nil {
-		return consent.Digest{}, nil, err
+		return nil, err
 	}
-	notices := make([]consent.Notice, len(rows))
-	for i, r := range rows {
-		notices[i] = consent.Notice{ApplicationID: r.App, ConsentID: r.ConsentID, Cycle: r.Cycle, Stage: r.Stage,
-			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome), ToldOfEnd: r.ToldOfEnd}
+	return frozen(rows, notices), nil
+}
+
+// frozen puts notices to their digests, and both in order.
+func frozen(rows []digestRow, notices []noticeRow) []consent.Frozen {
+	of := map[string][]consent.Notice{}
+	for i := range notices {
+		r := &notices[i]
+		of[r.DigestID] = append(of[r.DigestID], consent.Notice{ApplicationID: r.App, ConsentID: r.ConsentID, Cycle: r.Cycle, Stage: r.Stage,
+			Channel: consent.Channel(r.Channel), DigestID: r.DigestID, Outcome: consent.Outcome(r.Outcome), ToldOfEnd: r.ToldOfEnd})
 	}
-	slices.SortFunc(notices, func(a, b consent.Notice) int {
-		return cmp.Or(cmp.Compare(a.ConsentID, b.ConsentID), cmp.Compare(a.Cycle, b.Cycle), cmp.Compare(a.Stage, b.Stage))
-	})
-	return row.digest(), notices, nil
+	list := make([]consent.Frozen, len(rows))
+	for i := range rows {
+		list[i] = consent.Frozen{Digest: rows[i].digest(), Notices: of[rows[i].ID]}
+		slices.SortFunc(list[i].Notices, func(a, b consent.Notice) int {
+			return cmp.Or(cmp.Compare(a.ConsentID, b.ConsentID), cmp.Compare(a.Cycle, b.Cycle), cmp.Compare(a.Stage, b.Stage))
+		})
+	}
+	slices.SortFunc(list, func(a, b consent.Frozen) int { return cmp.Compare(a.Digest.ID, b.Digest.ID) })
+	return list
+}
+
+// subjectRow is a consent that a message is about.
+type subjectRow struct {
+	consentRow
+	Replaced bool `db:"replaced"`
+}
+
+// Subjects implements consent.Digests.
+func (s *Store) Subjects(ctx context.Context, applicationID string, consentIDs []string) ([]consent.Subject, error) {
+	var rows []subjectRow
+	err := s.query().list(ctx, subjects, &rows, args{"app": applicationID, "ids": keys(s.dialect, consentIDs)})
+	all := make([]consent.Subject, len(rows))
+	for i := range rows {
+		all[i] = consent.Subject{Consent: rows[i].consent(), Replaced: rows[i].Replaced}
+	}
+	return all, err
 }
 
 // AskForMessage implements consent.Digests.
@@ -247,36 +322,73 @@ func (s *Store) PutOffNotices(ctx context.Context, d consent.Digest, notices []c
 	})
 }
 
-// PostponeDigest implements consent.Digests.
-func (s *Store) PostponeDigest(ctx context.Context, d consent.Digest, due time.Time, reason string) error {
-	n, err := s.query().exec(ctx, postponeDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID, "due": stamp{due}, "reason": reason, "tries": d.Tries})
-	if err == nil && n == 0 {
-		return consent.ErrClaimLost
+// PostponeDigests implements consent.Digests.
+func (s *Store) PostponeDigests(ctx context.Context, applicationID string, list []consent.Digest) (int, error) {
+	t := table{columns: postponedColumns}
+	for i := range list {
+		d := &list[i]
+		t.add(applicationID, d.ID, d.ClaimID, stamp{d.DueAt}.micros(), d.Reason, d.Tries)
 	}
-	return err
-}
-
-// FinishDigest implements consent.Digests.
-func (s *Store) FinishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
-	return s.atomic(ctx, func(q query) error { return q.finishDigest(ctx, d, notices) })
-}
-
-func (q query) finishDigest(ctx context.Context, d consent.Digest, notices []consent.Notice) error {
-	n, err := q.exec(ctx, finishDigest, args{"app": d.ApplicationID, "id": d.ID, "claim": d.ClaimID,
-		"state": string(d.State), "reason": d.Reason, "at": stamp{d.FinishedAt}})
+	if len(t.rows) == 0 {
+		return 0, nil
+	}
+	arg, err := t.args(s.dialect, args{})
 	if err != nil {
+		return 0, err
+	}
+	var n int64
+	err = again(func() error {
+		n, err = s.query().exec(ctx, postponeDigests, arg)
 		return err
+	})
+	return int(n), err
+}
+
+// FinishDigests implements consent.Digests.
+func (s *Store) FinishDigests(ctx context.Context, applicationID string, list []consent.Frozen) (n int, err error) {
+	if len(list) == 0 {
+		return 0, nil
 	}
-	if n == 0 {
-		return consent.ErrClaimLost
+	err = s.atomic(ctx, func(q query) error {
+		n, err = q.finishDigests(ctx, applicationID, list)
+		return err
+	})
+	return n, err
+}
+
+func (q query) finishDigests(ctx context.Context, applicationID string, list []consent.Frozen) (int, error) {
+	digests, outcomes := table{columns: finishedColumns}, table{columns: outcomeColumns}
+	for i := range list {
+		d := &list[i].Digest
+		digests.add(applicationID, d.ID, d.ClaimID, string(d.State), d.Reason, stamp{d.FinishedAt}.micros())
 	}
-	for _, n := range notices {
-		if err := q.one(ctx, setOutcome, args{"app": n.ApplicationID, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage,
-			"channel": string(n.Channel), "outcome": string(n.Outcome)}); err != nil {
-			return err
+	arg, err := digests.args(q.s.dialect, args{})
+	if err != nil {
+		return 0, err
+	}
+	var ended []string
+	if err := q.list(ctx, finishDigests, &ended, arg); err != nil {
+		return 0, err
+	}
+	for i := range list {
+		if !slices.Contains(ended, list[i].Digest.ID) {
+			continue
+		}
+		for _, n := range list[i].Notices {
+			outcomes.add(applicationID, n.ConsentID, n.Cycle, n.Stage, string(n.Channel), string(n.Outcome))
 		}
 	}
-	return nil
+	if len(outcomes.rows) == 0 {
+		return len(ended), nil
+	}
+	if arg, err = outcomes.args(q.s.dialect, args{}); err != nil {
+		return 0, err
+	}
+	n, err := q.exec(ctx, setOutcomes, arg)
+	if err == nil && int(n) != len(outcomes.rows) {
+		err = consent.ErrNotFound
+	}
+	return len(ended), err
 }
 
 // FinishUnreachable implements consent.Digests.
@@ -287,7 +399,11 @@ func (s *Store) FinishUnreachable(ctx context.Context, u consent.Unreachable) er
 		mark, tell = markPhone, tellSMSUnreachable
 	}
 	return s.atomic(ctx, func(q query) error {
-		if err := q.finishDigest(ctx, d, u.Notices); err != nil {
+		n, err := q.finishDigests(ctx, d.ApplicationID, []consent.Frozen{{Digest: d, Notices: u.Notices}})
+		if err == nil && n == 0 {
+			err = consent.ErrClaimLost
+		}
+		if err != nil {
 			return err
 		}
 		if u.Refused != "" {

@@ -87,11 +87,21 @@ func texts(t *testing.T, db *sql.DB, query string) []string {
 	return out
 }
 
-// recorded returns the keys that were given to the queue by transactions that
-// were committed.
+// recorded returns the keys of the digests, one each, that were given to the
+// queue by transactions that were committed.
 func recorded(t *testing.T, s *sqlstore.Store) []string {
 	t.Helper()
-	return texts(t, s.DB(), `SELECT key FROM recorded ORDER BY key`)
+	keys := []string{}
+	for _, key := range texts(t, s.DB(), `SELECT key FROM recorded ORDER BY key`) {
+		app, ids, err := consent.ParseDigestKey(key)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(ids), consent.DigestBatch)
+		for _, id := range ids {
+			keys = append(keys, consent.DigestKey(app, id))
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // lapsing registers consents, of a user each, with a stage due and a check due
@@ -131,11 +141,29 @@ func waiting(t *testing.T, s *sqlstore.Store, n int) []string {
 
 func digest(t *testing.T, s *sqlstore.Store, key string) consent.Digest {
 	t.Helper()
-	app, id, err := consent.ParseDigestKey(key)
+	app, ids, err := consent.ParseDigestKey(key)
 	require.NoError(t, err)
-	d, err := s.Digest(t.Context(), app, id)
+	d, err := s.ListDigests(t.Context(), app, ids)
 	require.NoError(t, err)
-	return d
+	require.Len(t, d, 1)
+	return d[0]
+}
+
+// claimed freezes one digest.
+func claimed(t *testing.T, s *sqlstore.Store, id string, now time.Time) consent.Frozen {
+	t.Helper()
+	got, err := s.FreezeDigests(t.Context(), consent.DigestClaim{ApplicationID: "a", IDs: []string{id}, ClaimID: "c", Now: now, Until: now.Add(time.Minute)})
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	return got[0]
+}
+
+// ended ends digests, and demands how many.
+func ended(t *testing.T, s *sqlstore.Store, want int, list ...consent.Frozen) {
+	t.Helper()
+	n, err := s.FinishDigests(t.Context(), "a", list)
+	require.NoError(t, err)
+	require.Equal(t, want, n)
 }
 
 func dispatched(t *testing.T, s *sqlstore.Store, now, until time.Time, limit, want int) {
@@ -170,10 +198,36 @@ func TestDispatchMakesAJobOfEachMessageThatIsDue(t *testing.T) {
 	})
 }
 
+func TestAJobSendsABatchOfMessages(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, _ *recorder) {
+		const n = consent.DigestBatch + 7
+		ids := make([]int, n)
+		for i := range ids {
+			ids[i] = i
+		}
+		lapsing(t, s, monday, ids...)
+		made := 0
+		_, err := s.Flag(t.Context(), consent.DueFilter{Now: monday, Limit: 2 * n}, func(*consent.Consent) consent.Judgement {
+			made++
+			return consent.Judgement{Flag: consent.Flag{Announce: consent.StageTime{Stage: consent.Stage{Name: "lapse"}, At: monday}}, DigestID: fmt.Sprintf("dgt_%03d", made)}
+		})
+		require.NoError(t, err)
+		dispatched(t, s, monday, monday.Add(time.Hour), 1000, n)
+		var sizes []int
+		for _, key := range texts(t, s.DB(), `SELECT key FROM recorded ORDER BY key`) {
+			_, ids, err := consent.ParseDigestKey(key)
+			require.NoError(t, err)
+			sizes = append(sizes, len(ids))
+		}
+		assert.Equal(t, []int{consent.DigestBatch, 7}, sizes)
+		assert.Len(t, recorded(t, s), n)
+	})
+}
+
 func TestWhileManyJobsWaitNoMoreAreMade(t *testing.T) {
 	onEach(t, func(t *testing.T, s *sqlstore.Store, q *recorder) {
 		keys := waiting(t, s, 1)
-		q.waiting = 10_000
+		q.waiting = 500
 		dispatched(t, s, monday, monday.Add(time.Hour), 100, 0)
 		assert.Equal(t, monday, digest(t, s, keys[0]).DueAt, "it stays due")
 		q.waiting--
@@ -203,13 +257,15 @@ func TestWhatIsOverOrPutOffIsNotDispatched(t *testing.T) {
 	onEach(t, func(t *testing.T, s *sqlstore.Store, _ *recorder) {
 		keys := waiting(t, s, 3)
 		now, later := monday.Add(time.Hour), monday.Add(9*time.Hour)
-		d, notices, err := s.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: "a", ID: "dgt_000", ClaimID: "c", Now: now, Until: now.Add(time.Minute)})
+		f := claimed(t, s, "dgt_000", now)
+		f.Digest.State, f.Digest.FinishedAt = consent.DigestSent, now
+		ended(t, s, 1, f)
+		waits := digest(t, s, keys[1])
+		waits.DueAt, waits.Reason = later, "quiet_hours"
+		n, err := s.PostponeDigests(t.Context(), "a", []consent.Digest{waits})
 		require.NoError(t, err)
-		d.State, d.FinishedAt = consent.DigestSent, now
-		require.NoError(t, s.FinishDigest(t.Context(), d, notices))
-		require.NoError(t, s.PostponeDigest(t.Context(), digest(t, s, keys[1]), later, "quiet_hours"))
-		_, _, err = s.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: "a", ID: "dgt_002", ClaimID: "c", Now: now, Until: now.Add(time.Minute)})
-		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		claimed(t, s, "dgt_002", now)
 
 		dispatched(t, s, now, later, 100, 0)
 		dispatched(t, s, now.Add(time.Minute), later.Add(time.Hour), 100, 1)
@@ -276,22 +332,21 @@ func TestOutcomesAreWritten(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, judged, 1)
 		}
-		d, notices, err := s.FreezeDigest(t.Context(), consent.DigestClaim{ApplicationID: "a", ID: "dgt_before_7d", ClaimID: "c", Now: later, Until: later.Add(time.Minute)})
-		require.NoError(t, err)
-		require.Len(t, notices, 3)
-		for i := range notices {
-			notices[i].Outcome = consent.OutcomeSuperseded
-			if notices[i].Stage == "lapse" {
-				notices[i].Outcome = consent.OutcomeSent
+		f := claimed(t, s, "dgt_before_7d", later)
+		require.Len(t, f.Notices, 3)
+		for i := range f.Notices {
+			f.Notices[i].Outcome = consent.OutcomeSuperseded
+			if f.Notices[i].Stage == "lapse" {
+				f.Notices[i].Outcome = consent.OutcomeSent
 			}
 		}
 		const outcomes = `SELECT stage || ' ' || outcome FROM notices ORDER BY stage`
-		lost := d
-		lost.ClaimID, lost.State = "another", consent.DigestSent
-		require.ErrorIs(t, s.FinishDigest(t.Context(), lost, notices), consent.ErrClaimLost)
+		lost := f
+		lost.Digest.ClaimID, lost.Digest.State = "another", consent.DigestSent
+		ended(t, s, 0, lost)
 		assert.Equal(t, []string{"before_1d waiting", "before_7d waiting", "lapse waiting"}, texts(t, s.DB(), outcomes))
-		d.State, d.FinishedAt = consent.DigestSent, later
-		require.NoError(t, s.FinishDigest(t.Context(), d, notices))
+		f.Digest.State, f.Digest.FinishedAt = consent.DigestSent, later
+		ended(t, s, 1, f)
 		assert.Equal(t, []string{"before_1d superseded", "before_7d superseded", "lapse sent"}, texts(t, s.DB(), outcomes))
 	})
 }

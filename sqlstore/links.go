@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"strings"
 
 	"github.com/reconsent/reconsent/consent"
 )
@@ -11,6 +12,9 @@ var (
 	insertLink = both(`INSERT INTO reconnect_links (application_id, token_hash, consent_id, user_id, cycle, return_to, state, address_hash, created_at, expires_at)
 		VALUES (:application_id, :token_hash, :consent_id, :user_id, :cycle, :return_to, :state, :address_hash, :created_at, :expires_at)
 		ON CONFLICT (application_id, token_hash) DO NOTHING`)
+	messageLinkColumns = strings.Fields(`token_hash consent_id user_id cycle address_hash created_at expires_at`)
+	insertMessageLinks = withTable(messageLinkColumns, `INSERT INTO reconnect_links (application_id, `+columns(messageLinkColumns)+`, return_to)
+		SELECT :app, `+columns(messageLinkColumns)+`, '' FROM @r WHERE TRUE ON CONFLICT (application_id, token_hash) DO NOTHING`)
 	linkByHash = both(`SELECT application_id, token_hash, consent_id, user_id, cycle, return_to, state, address_hash, created_at, expires_at,
 			(SELECT max(n.created_at) FROM reconnect_links n WHERE n.application_id = l.application_id AND n.consent_id = l.consent_id
 				AND n.address_hash IS NOT NULL AND n.created_at > l.created_at) AS newer_at
@@ -38,6 +42,26 @@ func (s *Store) CreateReconnectLink(ctx context.Context, l consent.ReconnectLink
 		AddressHash: l.AddressHash, CreatedAt: stamp{l.CreatedAt}, ExpiresAt: stamp{l.ExpiresAt},
 	})
 	return err
+}
+
+// CreateMessageLinks implements consent.ReconnectLinks.
+func (s *Store) CreateMessageLinks(ctx context.Context, applicationID string, list []consent.ReconnectLink) error {
+	t := table{columns: messageLinkColumns}
+	for i := range list {
+		l := &list[i]
+		t.add(hexBytes(l.TokenHash), l.ConsentID, l.UserID, l.Cycle, hexBytes(l.AddressHash), stamp{l.CreatedAt}.micros(), stamp{l.ExpiresAt}.micros())
+	}
+	if len(t.rows) == 0 {
+		return nil
+	}
+	arg, err := t.args(s.dialect, args{"app": applicationID})
+	if err != nil {
+		return err
+	}
+	return again(func() error {
+		_, err := s.query().exec(ctx, insertMessageLinks, arg)
+		return err
+	})
 }
 
 // ReconnectLink implements consent.ReconnectLinks.

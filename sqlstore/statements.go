@@ -33,6 +33,12 @@ func onPostgres(text string) *statement { return sideBySide(text, "") }
 // serial, so there is nothing to lock.
 func locking(text string) *statement { return sideBySide(text+" FOR UPDATE", text) }
 
+// locked has a SELECT lock its rows of a table. See locking.
+func (st *statement) locked(table string) *statement {
+	st.postgres += " FOR UPDATE OF " + table
+	return st
+}
+
 func (st *statement) text(d migrations.Dialect) string {
 	if d == migrations.Postgres {
 		return st.postgres
@@ -79,7 +85,7 @@ func typeOf(column string) string {
 		return "BOOLEAN"
 	case "at", "seq", "claimed_until", "renewable_until", "lease_until", "confirm_by":
 		return "BIGINT"
-	case "caller_state", "state_hash", "result_hash", "token_hash", "hash", "uri", "verifier", "reuse_key", "code", "kept_grant",
+	case "caller_state", "state_hash", "result_hash", "token_hash", "address_hash", "hash", "uri", "verifier", "reuse_key", "code", "kept_grant",
 		"refresh_token", "access_token", "state", "secret":
 		return "BYTEA"
 	}

@@ -14,11 +14,12 @@ var (
 			locale = excluded.locale, time_zone = excluded.time_zone, password_hash = excluded.password_hash, updated_at = excluded.updated_at,
 			email_refused_at = CASE WHEN users.email = excluded.email THEN users.email_refused_at END,
 			phone_refused_at = CASE WHEN users.phone = excluded.phone THEN users.phone_refused_at END`)
-	selectUser = `SELECT application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at,
+	selectUsers = `SELECT application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at,
 			unsubscribed_at, email_refused_at, phone_refused_at
-		FROM users WHERE application_id = :app AND id = :id`
-	getUser  = both(selectUser)
-	lockUser = locking(selectUser)
+		FROM users WHERE application_id = :app AND id `
+	getUser    = both(selectUsers + `= :id`)
+	lockUser   = locking(selectUsers + `= :id`)
+	recipients = forEach(selectUsers + `= @id`)
 
 	unsubscribeUser = both(`UPDATE users SET unsubscribed_at = COALESCE(unsubscribed_at, :at) WHERE application_id = :app AND id = :id`)
 	resubscribeUser = both(`UPDATE users SET unsubscribed_at = NULL WHERE application_id = :app AND id = :id`)
@@ -83,6 +84,14 @@ func userRowOf(u *consent.User) userRow {
 	}
 }
 
+func (r *userRow) user() consent.User {
+	return consent.User{
+		ApplicationID: r.App, ID: r.ID, Email: r.Email, Phone: r.Phone, Name: r.Name, Locale: r.Locale, TimeZone: r.TimeZone,
+		PasswordHash: consent.Sealed(r.PasswordHash), CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+		UnsubscribedAt: r.UnsubscribedAt.Time, EmailRefusedAt: r.EmailRefusedAt.Time, PhoneRefusedAt: r.PhoneRefusedAt.Time,
+	}
+}
+
 // PutUser implements consent.Users.
 func (s *Store) PutUser(ctx context.Context, u consent.User) (consent.User, error) {
 	if _, err := s.query().exec(ctx, putUser, userRowOf(&u)); err != nil {
@@ -95,11 +104,18 @@ func (s *Store) PutUser(ctx context.Context, u consent.User) (consent.User, erro
 func (s *Store) User(ctx context.Context, applicationID, userID string) (consent.User, error) {
 	var r userRow
 	err := s.query().get(ctx, getUser, &r, args{"app": applicationID, "id": userID})
-	return consent.User{
-		ApplicationID: r.App, ID: r.ID, Email: r.Email, Phone: r.Phone, Name: r.Name, Locale: r.Locale, TimeZone: r.TimeZone,
-		PasswordHash: consent.Sealed(r.PasswordHash), CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
-		UnsubscribedAt: r.UnsubscribedAt.Time, EmailRefusedAt: r.EmailRefusedAt.Time, PhoneRefusedAt: r.PhoneRefusedAt.Time,
-	}, err
+	return r.user(), err
+}
+
+// Recipients implements consent.Digests.
+func (s *Store) Recipients(ctx context.Context, applicationID string, userIDs []string) ([]consent.User, error) {
+	var rows []userRow
+	err := s.query().list(ctx, recipients, &rows, args{"app": applicationID, "ids": keys(s.dialect, userIDs)})
+	users := make([]consent.User, len(rows))
+	for i := range rows {
+		users[i] = rows[i].user()
+	}
+	return users, err
 }
 
 // SetUnsubscribed implements consent.Users.

@@ -123,6 +123,10 @@ func migrateUp(ctx context.Context, store *sqlstore.Store) error {
 	return scheduler.Migrate(ctx, store.DB(), store.IsSQLite())
 }
 
+// mailWorkers are a few more than there are connections to a mail server, which
+// are idle while one reads and records: each sends a batch.
+const mailWorkers = 10
+
 // smsWorkers are few: gateways bound how many messages a second they take.
 const smsWorkers = 5
 
@@ -152,8 +156,8 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	n := notify.New(notify.Config{Registry: s.store, Links: s.connector, Gate: s.connector, Mailer: p.mailer, SMS: p.sms, Now: p.now, NewID: newID, Log: p.log})
 	jobs := []scheduler.Job{
 		// A dead mail server holds up no SMS, nor a dead gateway a mail.
-		{Kind: consent.JobDigest, Do: n.Do, Queue: "mail"},
-		{Kind: consent.JobDigestSMS, Do: n.Do, Queue: "sms", Workers: smsWorkers},
+		{Kind: consent.JobDigest, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "mail", Workers: mailWorkers},
+		{Kind: consent.JobDigestSMS, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "sms", Workers: smsWorkers},
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
 		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
 		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},

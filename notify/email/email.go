@@ -86,7 +86,7 @@ func (m *Mailer) Send(ctx context.Context, msg notify.Message) error {
 	for {
 		c, kept, err := m.pool.take(ctx)
 		if err != nil {
-			return meaning(ctx, err)
+			return noConnection(meaning(ctx, err))
 		}
 		err = c.send(ctx, l)
 		m.pool.put(c, err == nil || usable(err))
@@ -156,6 +156,9 @@ func meaning(ctx context.Context, err error) error {
 	}
 	return fmt.Errorf("smtp: no connection: %w", err)
 }
+
+// noConnection says of an error that the next message would meet it too.
+func noConnection(err error) error { return fmt.Errorf("%w: %w", notify.ErrAway, err) }
 
 // aboutTheMessage sorts out the 5yz answers that are about something else.
 func aboutTheMessage(e *gomail.SendError) bool {

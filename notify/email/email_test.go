@@ -129,6 +129,7 @@ func TestWhatTheServersAnswersMean(t *testing.T) {
 			err := m.Send(t.Context(), message("dgt_1"))
 			require.Error(t, err)
 			assert.Equal(t, tt.refused, errors.Is(err, notify.ErrRefused), err)
+			assert.NotErrorIs(t, err, notify.ErrAway, "an answer to one mail says nothing of the next")
 			assert.Contains(t, err.Error(), fmt.Sprint(tt.code))
 			assert.NotContains(t, err.Error(), "ada", "no address in an error")
 			assert.Empty(t, s.mails())
@@ -370,6 +371,7 @@ func TestADeadServerBlocksNobodyLongerThanTheirContext(t *testing.T) {
 	require.NoError(t, err)
 	err = m.Send(t.Context(), message("dgt_1"))
 	require.ErrorContains(t, err, "no connection")
+	require.ErrorIs(t, err, notify.ErrAway)
 	require.NotErrorIs(t, err, notify.ErrRefused)
 }
 

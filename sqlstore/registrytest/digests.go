@@ -22,25 +22,69 @@ func (w *world) digestOf(e era, userID string) consent.Digest {
 
 func (w *world) digest(id string) consent.Digest {
 	w.Helper()
-	d, err := w.r.Digest(w.Context(), w.app.ID, id)
+	d, err := w.lookFor(w.app.ID, id)
 	require.NoError(w, err)
 	return d
 }
 
 func (w *world) noDigest(id string) {
 	w.Helper()
-	_, err := w.r.Digest(w.Context(), w.app.ID, id)
+	_, err := w.lookFor(w.app.ID, id)
 	require.ErrorIs(w, err, consent.ErrNotFound)
 }
 
+// lookFor reads one digest; ErrNotFound where it was left out.
+func (w *world) lookFor(app, id string) (consent.Digest, error) {
+	list, err := w.r.ListDigests(w.Context(), app, []string{id})
+	if err == nil && len(list) == 0 {
+		err = consent.ErrNotFound
+	}
+	if err != nil {
+		return consent.Digest{}, err
+	}
+	return list[0], nil
+}
+
 func digestClaim(d consent.Digest, now time.Time) consent.DigestClaim {
-	return consent.DigestClaim{ApplicationID: d.ApplicationID, ID: d.ID, ClaimID: name("claim"), Now: now, Until: now.Add(time.Minute)}
+	return consent.DigestClaim{ApplicationID: d.ApplicationID, IDs: []string{d.ID}, ClaimID: name("claim"), Now: now, Until: now.Add(time.Minute)}
+}
+
+// freeze claims one digest; ErrBusy where it was left out.
+func (w *world) freeze(c consent.DigestClaim) (consent.Digest, []consent.Notice, error) {
+	got, err := w.r.FreezeDigests(w.Context(), c)
+	if err == nil && len(got) == 0 {
+		err = consent.ErrBusy
+	}
+	if err != nil {
+		return consent.Digest{}, nil, err
+	}
+	return got[0].Digest, got[0].Notices, nil
+}
+
+// finish ends one digest; ErrClaimLost where it was left as it is.
+func (w *world) finish(d consent.Digest, notices []consent.Notice) error {
+	n, err := w.r.FinishDigests(w.Context(), d.ApplicationID, []consent.Frozen{{Digest: d, Notices: notices}})
+	return lostWhere(n, err)
+}
+
+// postpone puts one digest off; ErrClaimLost where it was left as it is.
+func (w *world) postpone(d consent.Digest, due time.Time, reason string) error {
+	d.DueAt, d.Reason = due, reason
+	n, err := w.r.PostponeDigests(w.Context(), d.ApplicationID, []consent.Digest{d})
+	return lostWhere(n, err)
+}
+
+func lostWhere(n int, err error) error {
+	if err == nil && n == 0 {
+		return consent.ErrClaimLost
+	}
+	return err
 }
 
 // frozen freezes a digest at a moment.
 func (w *world) frozen(d consent.Digest, now time.Time) (consent.Digest, []consent.Notice) {
 	w.Helper()
-	d, notices, err := w.r.FreezeDigest(w.Context(), digestClaim(d, now))
+	d, notices, err := w.freeze(digestClaim(d, now))
 	require.NoError(w, err)
 	return d, notices
 }
@@ -58,21 +102,21 @@ func told(notices []consent.Notice) []string {
 var digestTests = []test{
 	{"Digest/unknown", func(w *world) {
 		w.noDigest("none")
-		_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(consent.Digest{ApplicationID: w.app.ID, ID: "none"}, at(0)))
-		require.ErrorIs(w, err, consent.ErrNotFound)
+		_, _, err := w.freeze(digestClaim(consent.Digest{ApplicationID: w.app.ID, ID: "none"}, at(0)))
+		require.ErrorIs(w, err, consent.ErrBusy)
 	}},
 	{"Digest/frozen by one, taken over when the claim is stale", func(w *world) {
 		e := newEra()
 		open := w.digestOf(e, w.addressed().ID)
 		cl := digestClaim(open, e.noon())
-		got, notices, err := w.r.FreezeDigest(w.Context(), cl)
+		got, notices, err := w.freeze(cl)
 		require.NoError(w, err)
 		want := open
 		want.State, want.ClaimID, want.ClaimedUntil, want.DueAt, want.Tries = consent.DigestFrozen, cl.ClaimID, cl.Until, cl.Until, 1
 		assert.Equal(w, want, got, "it is due again when the claim has run out")
 		assert.Equal(w, want, w.digest(open.ID))
 		for _, now := range []time.Time{e.noon(), cl.Until.Add(-time.Microsecond)} {
-			_, _, err = w.r.FreezeDigest(w.Context(), digestClaim(open, now))
+			_, _, err = w.freeze(digestClaim(open, now))
 			require.ErrorIs(w, err, consent.ErrBusy)
 		}
 		assert.Equal(w, want, w.digest(open.ID))
@@ -81,24 +125,24 @@ var digestTests = []test{
 		assert.Equal(w, 2, taken.Tries)
 
 		// Whoever was first has lost it.
-		require.ErrorIs(w, w.r.PostponeDigest(w.Context(), got, at(day), "late"), consent.ErrClaimLost)
+		require.ErrorIs(w, w.postpone(got, at(day), "late"), consent.ErrClaimLost)
 		got.State, got.FinishedAt = consent.DigestSent, at(0)
-		require.ErrorIs(w, w.r.FinishDigest(w.Context(), got, notices), consent.ErrClaimLost)
+		require.ErrorIs(w, w.finish(got, notices), consent.ErrClaimLost)
 		unclaimed := taken
 		unclaimed.ClaimID = ""
-		require.ErrorIs(w, w.r.PostponeDigest(w.Context(), unclaimed, at(day), "late"), consent.ErrClaimLost)
-		require.ErrorIs(w, w.r.FinishDigest(w.Context(), unclaimed, notices), consent.ErrClaimLost)
+		require.ErrorIs(w, w.postpone(unclaimed, at(day), "late"), consent.ErrClaimLost)
+		require.ErrorIs(w, w.finish(unclaimed, notices), consent.ErrClaimLost)
 		assert.Equal(w, taken, w.digest(open.ID))
 	}},
 	{"Digest/put off, frozen, as often as need be", func(w *world) {
 		e := newEra()
 		open := w.digestOf(e, w.addressed().ID)
 		d, notices := w.frozen(open, e.noon())
-		require.NoError(w, w.r.PostponeDigest(w.Context(), d, e.noon().Add(time.Hour), "not_sent"))
+		require.NoError(w, w.postpone(d, e.noon().Add(time.Hour), "not_sent"))
 		want := d
 		want.ClaimID, want.ClaimedUntil, want.DueAt, want.Reason = "", time.Time{}, e.noon().Add(time.Hour), "not_sent"
 		assert.Equal(w, want, w.digest(d.ID), "frozen still, but nobody's")
-		require.ErrorIs(w, w.r.PostponeDigest(w.Context(), d, at(day), "again"), consent.ErrClaimLost)
+		require.ErrorIs(w, w.postpone(d, at(day), "again"), consent.ErrClaimLost)
 		again, same := w.frozen(d, e.noon().Add(time.Hour))
 		assert.Equal(w, notices, same)
 		assert.Equal(w, 2, again.Tries)
@@ -108,7 +152,7 @@ var digestTests = []test{
 		e, later := newEra(), newEra()
 		u := w.addressed()
 		open := w.digestOf(e, u.ID)
-		require.NoError(w, w.r.PostponeDigest(w.Context(), open, e.noon().Add(9*time.Hour), "quiet_hours"))
+		require.NoError(w, w.postpone(open, e.noon().Add(9*time.Hour), "quiet_hours"))
 		want := open
 		want.DueAt, want.Reason = e.noon().Add(9*time.Hour), "quiet_hours"
 		assert.Equal(w, want, w.digest(open.ID))
@@ -127,17 +171,17 @@ var digestTests = []test{
 				notices[i].Outcome = consent.OutcomeSent
 			}
 			d.State, d.Reason, d.FinishedAt = state, "because", e.noon().Add(time.Second)
-			require.NoError(w, w.r.FinishDigest(w.Context(), d, notices))
+			require.NoError(w, w.finish(d, notices))
 			want := d
 			want.ClaimID, want.ClaimedUntil, want.DueAt = "", time.Time{}, time.Time{}
 			assert.Equal(w, want, w.digest(d.ID))
 			for _, claimID := range []string{d.ClaimID, ""} {
 				lost := d
 				lost.ClaimID = claimID
-				require.ErrorIs(w, w.r.FinishDigest(w.Context(), lost, notices), consent.ErrClaimLost)
-				require.ErrorIs(w, w.r.PostponeDigest(w.Context(), lost, at(day), ""), consent.ErrClaimLost)
+				require.ErrorIs(w, w.finish(lost, notices), consent.ErrClaimLost)
+				require.ErrorIs(w, w.postpone(lost, at(day), ""), consent.ErrClaimLost)
 			}
-			_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(d, at(day)))
+			_, _, err := w.freeze(digestClaim(d, at(day)))
 			require.ErrorIs(w, err, consent.ErrBusy)
 			assert.Equal(w, want, w.digest(d.ID))
 
@@ -153,9 +197,110 @@ var digestTests = []test{
 		ended.State, ended.FinishedAt = consent.DigestSent, e.noon()
 		stray := notices[0]
 		stray.ConsentID, stray.Outcome = "none", consent.OutcomeSent
-		require.Error(w, w.r.FinishDigest(w.Context(), ended, append(slices.Clone(notices), stray)))
+		require.Error(w, w.finish(ended, append(slices.Clone(notices), stray)))
 		assert.Equal(w, d, w.digest(d.ID))
-		require.NoError(w, w.r.FinishDigest(w.Context(), ended, notices))
+		require.NoError(w, w.finish(ended, notices))
+	}},
+	{"Digest/many at once, each by its own claim", func(w *world) {
+		e := newEra()
+		var ids []string
+		for range 4 {
+			ids = append(ids, w.digestOf(newEra(), w.addressed().ID).ID)
+		}
+		slices.Sort(ids)
+		w.frozen(w.digest(ids[1]), e.noon())
+		c := digestClaim(w.digest(ids[0]), e.noon())
+		c.IDs = append(slices.Clone(ids), "none", ids[0])
+		got, err := w.r.FreezeDigests(w.Context(), c)
+		require.NoError(w, err)
+		require.Len(w, got, 3, "without the one that is somebody else's")
+		for i, id := range []string{ids[0], ids[2], ids[3]} {
+			assert.Equal(w, id, got[i].Digest.ID)
+			require.Len(w, got[i].Notices, 1)
+			assert.Equal(w, id, got[i].Notices[0].DigestID)
+			assert.Equal(w, 1, got[i].Digest.Tries)
+			got[i].Digest.State, got[i].Digest.FinishedAt, got[i].Notices[0].Outcome = consent.DigestSent, e.noon(), consent.OutcomeSent
+		}
+		require.NoError(w, w.postpone(got[2].Digest, e.noon().Add(time.Hour), "late"))
+		w.frozen(w.digest(ids[3]), e.noon().Add(time.Hour)) // and taken over
+		n, err := w.r.FinishDigests(w.Context(), w.app.ID, got)
+		require.NoError(w, err)
+		assert.Equal(w, 2, n)
+		assert.Equal(w, consent.DigestSent, w.digest(ids[0]).State)
+		assert.Equal(w, consent.DigestFrozen, w.digest(ids[3]).State)
+		_, notices := w.frozen(w.digest(ids[3]), e.noon().Add(2*time.Hour))
+		assert.Equal(w, consent.OutcomeWaiting, notices[0].Outcome, "who has lost it writes nothing")
+		list, err := w.r.ListDigests(w.Context(), w.app.ID, append(slices.Clone(ids), "none"))
+		require.NoError(w, err)
+		assert.Len(w, list, 4)
+		late := []consent.Digest{list[1], list[3], got[0].Digest}
+		for i := range late {
+			late[i].DueAt, late[i].Reason, late[i].Tries = e.noon().Add(time.Duration(i)*day), "late", 7
+		}
+		n, err = w.r.PostponeDigests(w.Context(), w.app.ID, late)
+		require.NoError(w, err)
+		assert.Equal(w, 2, n, "without the one that is over")
+		assert.Equal(w, e.noon().Add(day), w.digest(ids[3]).DueAt)
+		assert.Equal(w, 7, w.digest(ids[1]).Tries)
+		for _, nothing := range []func() (int, error){
+			func() (int, error) { return w.r.FinishDigests(w.Context(), w.app.ID, nil) },
+			func() (int, error) { return w.r.PostponeDigests(w.Context(), w.app.ID, nil) },
+		} {
+			n, err := nothing()
+			require.NoError(w, err)
+			assert.Zero(w, n)
+		}
+	}},
+	{"Digest/what a message is about, and for whom", func(w *world) {
+		e := newEra()
+		u, other := w.addressed(), w.addressed()
+		a, b := w.dueAt(e.at(time.Hour), u.ID), w.dueAt(e.at(time.Hour), other.ID)
+		heir := w.stored(func(c *consent.Consent) { c.UserID, c.Replaces = u.ID, a.ID })
+		got, err := w.r.Subjects(w.Context(), w.app.ID, []string{b.ID, a.ID, a.ID, "none"})
+		require.NoError(w, err)
+		replaced := map[string]bool{}
+		for _, s := range got {
+			replaced[s.Consent.ID] = s.Replaced
+			assert.Empty(w, s.Consent.Tokens, "nobody is told a token")
+			assert.False(w, s.Consent.LapsesAt.IsZero())
+		}
+		assert.Equal(w, map[string]bool{a.ID: true, b.ID: false}, replaced)
+		w.revoked(heir)
+		got, err = w.r.Subjects(w.Context(), w.app.ID, []string{a.ID})
+		require.NoError(w, err)
+		require.Len(w, got, 1)
+		assert.False(w, got[0].Replaced)
+		users, err := w.r.Recipients(w.Context(), w.app.ID, []string{u.ID, "none", u.ID})
+		require.NoError(w, err)
+		assert.Equal(w, []consent.User{w.lookUp(u)}, users)
+		foreign := w.application().ID
+		users, err = w.r.Recipients(w.Context(), foreign, []string{u.ID})
+		require.NoError(w, err)
+		assert.Empty(w, users)
+		got, err = w.r.Subjects(w.Context(), foreign, []string{a.ID})
+		require.NoError(w, err)
+		assert.Empty(w, got)
+	}},
+	{"Digest/links of messages", func(w *world) {
+		e := newEra()
+		a, b := w.dueAt(e.at(time.Hour), w.addressed().ID), w.dueAt(e.at(time.Hour), w.addressed().ID)
+		var links []consent.ReconnectLink
+		for _, c := range []consent.Consent{a, b} {
+			links = append(links, consent.ReconnectLink{ApplicationID: w.app.ID, TokenHash: []byte(name("hash\x00\xff")), ConsentID: c.ID, UserID: c.UserID, Cycle: 1,
+				AddressHash: []byte("\xff\x00\\address"), CreatedAt: e.noon(), ExpiresAt: e.noon().Add(day)})
+		}
+		require.NoError(w, w.r.CreateMessageLinks(w.Context(), w.app.ID, links))
+		again := slices.Clone(links)
+		for i := range again {
+			again[i].ExpiresAt = e.noon().Add(2 * day)
+		}
+		require.NoError(w, w.r.CreateMessageLinks(w.Context(), w.app.ID, again))
+		require.NoError(w, w.r.CreateMessageLinks(w.Context(), w.app.ID, nil))
+		for _, l := range links {
+			got, err := w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
+			require.NoError(w, err)
+			assert.Equal(w, l, got, "the one that was there")
+		}
 	}},
 	{"Digest/an erased person is not named by it", func(w *world) {
 		e := newEra()
@@ -169,7 +314,7 @@ var digestTests = []test{
 		assert.NotEqual(w, u.ID, d.UserID)
 		assert.Equal(w, consent.DigestDropped, d.State, "and nobody is sent it")
 		assert.Zero(w, d.DueAt)
-		_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(d, at(day)))
+		_, _, err := w.freeze(digestClaim(d, at(day)))
 		require.ErrorIs(w, err, consent.ErrBusy)
 	}},
 	{"Digest/a person who came back can be erased again", func(w *world) {
@@ -190,12 +335,12 @@ var digestTests = []test{
 		d, notices := w.frozen(w.digestOf(e, w.addressed().ID), e.noon())
 		stranger := d
 		stranger.ApplicationID, stranger.State, stranger.FinishedAt = foreign, consent.DigestSent, e.noon()
-		_, err := w.r.Digest(w.Context(), foreign, d.ID)
+		_, err := w.lookFor(foreign, d.ID)
 		require.ErrorIs(w, err, consent.ErrNotFound)
-		_, _, err = w.r.FreezeDigest(w.Context(), digestClaim(stranger, at(day)))
-		require.ErrorIs(w, err, consent.ErrNotFound)
-		w.among(w.r.PostponeDigest(w.Context(), stranger, at(day), "x"), consent.ErrNotFound, consent.ErrClaimLost)
-		w.among(w.r.FinishDigest(w.Context(), stranger, notices), consent.ErrNotFound, consent.ErrClaimLost)
+		_, _, err = w.freeze(digestClaim(stranger, at(day)))
+		require.ErrorIs(w, err, consent.ErrBusy)
+		w.among(w.postpone(stranger, at(day), "x"), consent.ErrNotFound, consent.ErrClaimLost)
+		w.among(w.finish(stranger, notices), consent.ErrNotFound, consent.ErrClaimLost)
 		assert.Equal(w, d, w.digest(d.ID))
 	}},
 }

@@ -151,7 +151,7 @@ var flagTests = []test{
 		w.dueAt(e.at(time.Hour), bob.ID)
 		digests := map[string][]consent.Digest{}
 		for _, j := range w.flagged(e.due(), announce("before_7d", time.Time{})) {
-			if d, err := w.r.Digest(w.Context(), w.app.ID, j.DigestID); err == nil {
+			if d, err := w.lookFor(w.app.ID, j.DigestID); err == nil {
 				digests[d.UserID] = append(digests[d.UserID], d)
 			}
 		}
@@ -228,7 +228,7 @@ var flagTests = []test{
 		// A sweep that forgot what it had announced.
 		got = w.flagged(again.due(), announce("before_7d", time.Time{}))
 		require.Len(w, got, 1)
-		if d, err := w.r.Digest(w.Context(), w.app.ID, got[0].DigestID); err == nil {
+		if d, err := w.lookFor(w.app.ID, got[0].DigestID); err == nil {
 			_, notices = w.frozen(d, again.noon())
 			assert.Empty(w, notices)
 		}

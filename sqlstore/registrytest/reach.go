@@ -125,7 +125,7 @@ var reachTests = []test{
 			for _, j := range w.flagged(e.due(), unreachableBy("before_7d", time.Time{}, true)) {
 				assert.True(w, tt.email || j.DigestID == "", "what reaches nobody is not asked for")
 				for _, id := range []string{j.DigestID, j.SMSDigestID} {
-					d, err := w.r.Digest(w.Context(), w.app.ID, id)
+					d, err := w.lookFor(w.app.ID, id)
 					if err != nil {
 						require.ErrorIs(w, err, consent.ErrNotFound)
 						continue
@@ -345,7 +345,7 @@ var reachTests = []test{
 			assert.Equal(w, tt.told, notices[0].ToldOfEnd, tt.stage)
 			notices[0].Outcome = tt.outcome
 			d.State, d.FinishedAt = consent.DigestSent, now.noon()
-			require.NoError(w, w.r.FinishDigest(w.Context(), d, notices))
+			require.NoError(w, w.finish(d, notices))
 		}
 		now := next
 		next = newEra()
@@ -359,7 +359,7 @@ var reachTests = []test{
 		require.NoError(w, err)
 		d, _ := w.frozenBy(consent.ChannelEmail, all, now.noon())
 		d.State, d.FinishedAt = consent.DigestDropped, now.noon()
-		require.NoError(w, w.r.FinishDigest(w.Context(), d, nil))
+		require.NoError(w, w.finish(d, nil))
 		_, notices = w.frozenBy(consent.ChannelEmail, w.flagged(last.due(), announce("lapse", time.Time{})), last.noon())
 		assert.False(w, notices[0].ToldOfEnd, "nor has this cycle")
 	}},
@@ -373,7 +373,7 @@ func (w *world) frozenBy(channel consent.Channel, batch []consent.Judged, now ti
 		if channel == consent.ChannelSMS {
 			id = j.SMSDigestID
 		}
-		if d, err := w.r.Digest(w.Context(), w.app.ID, id); err == nil {
+		if d, err := w.lookFor(w.app.ID, id); err == nil {
 			return w.frozen(d, now)
 		}
 	}

@@ -57,7 +57,7 @@ var sweepRaceTests = []test{
 		}
 		messages, told := map[string]int{}, 0
 		for id := range digests {
-			d, err := w.r.Digest(w.Context(), w.app.ID, id)
+			d, err := w.lookFor(w.app.ID, id)
 			if isNotFound(err) {
 				continue
 			}
@@ -81,12 +81,14 @@ var sweepRaceTests = []test{
 		}
 		var mu sync.Mutex
 		proposed, carried := map[string]bool{}, map[string][]string{}
-		freeze := func(id string, now time.Time) error {
-			_, notices, err := w.r.FreezeDigest(w.Context(), digestClaim(consent.Digest{ApplicationID: w.app.ID, ID: id}, now))
-			if err == nil {
-				mu.Lock()
-				carried[id] = append(carried[id], told(notices)...)
-				mu.Unlock()
+		freeze := func(ids []string, now time.Time) error {
+			c := digestClaim(consent.Digest{ApplicationID: w.app.ID}, now)
+			c.IDs = ids
+			got, err := w.r.FreezeDigests(w.Context(), c)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, f := range got {
+				carried[f.Digest.ID] = append(carried[f.Digest.ID], told(f.Notices)...)
 			}
 			return err
 		}
@@ -103,12 +105,7 @@ var sweepRaceTests = []test{
 			}
 			known := slices.Collect(maps.Keys(proposed)) // in any order
 			mu.Unlock()
-			for _, id := range known[:min(len(known), 3)] {
-				if err := freeze(id, e.noon()); err != nil {
-					w.among(err, consent.ErrNotFound, consent.ErrBusy)
-				}
-			}
-			return nil
+			return freeze(known[:min(len(known), 3)], e.noon())
 		})
 		for _, err := range errs {
 			require.NoError(w, err)
@@ -119,11 +116,8 @@ var sweepRaceTests = []test{
 		early := maps.Clone(carried)
 		clear(carried)
 		got := []string{}
-		for id := range proposed {
-			if err := freeze(id, e.noon().Add(day)); err != nil {
-				require.ErrorIs(w, err, consent.ErrNotFound)
-				continue
-			}
+		require.NoError(w, freeze(slices.Collect(maps.Keys(proposed)), e.noon().Add(day)))
+		for id := range carried {
 			if was, ok := early[id]; ok {
 				assert.Equal(w, was, carried[id], "nothing joined after it was frozen")
 			}
@@ -184,7 +178,7 @@ var sweepRaceTests = []test{
 		for round := range 3 {
 			now := e.noon().Add(time.Duration(round) * time.Hour)
 			w.oneWon(w.race(func(int) error {
-				_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(d, now))
+				_, _, err := w.freeze(digestClaim(d, now))
 				return err
 			}), consent.ErrBusy)
 			assert.Equal(w, round+1, w.digest(d.ID).Tries)
@@ -199,13 +193,13 @@ var sweepRaceTests = []test{
 		var finished, taken atomic.Int32
 		for _, err := range w.race(func(i int) error {
 			if i%2 == 0 {
-				err := w.r.FinishDigest(w.Context(), ended, notices)
+				err := w.finish(ended, notices)
 				if err == nil {
 					finished.Add(1)
 				}
 				return err
 			}
-			_, _, err := w.r.FreezeDigest(w.Context(), digestClaim(d, d.ClaimedUntil))
+			_, _, err := w.freeze(digestClaim(d, d.ClaimedUntil))
 			if err == nil {
 				taken.Add(1)
 			}
