@@ -111,7 +111,7 @@ func TestWhatTheServersAnswersMean(t *testing.T) {
 		{rcptTo, 550, true, true}, {rcptTo, 551, true, true}, {rcptTo, 553, true, true}, {rcptTo, 554, true, true}, {rcptTo, 501, true, true},
 		{rcptTo, 450, false, true}, {rcptTo, 451, false, true}, {rcptTo, 452, false, true},
 		{rcptTo, 552, false, true}, {rcptTo, 503, false, true}, {rcptTo, 530, false, true}, {rcptTo, 421, false, false},
-		{endOfData, 550, true, true}, {endOfData, 552, true, true}, {endOfData, 554, true, true}, {endOfData, 451, false, true}, {endOfData, 421, false, false},
+		{endOfData, 550, true, true}, {endOfData, 552, false, true}, {endOfData, 554, true, true}, {endOfData, 451, false, true}, {endOfData, 421, false, false},
 		{mailFrom, 550, false, true}, {mailFrom, 553, false, true}, {mailFrom, 530, false, true}, {mailFrom, 451, false, true}, {mailFrom, 421, false, false},
 	} {
 		t.Run(fmt.Sprint(tt.at, " ", tt.code), func(t *testing.T) {
