@@ -119,8 +119,9 @@ const (
 	JobDigestSMS = "digest_sms"
 )
 
-// DigestBatch is how many digests of an application one job sends at most.
-const DigestBatch = 50
+// DigestBatch is how many digests of an application one job sends at most: as
+// many wait for two minutes when its process dies.
+const DigestBatch = 20
 
 // DigestJob returns the kind of the job that sends by a channel.
 func DigestJob(c Channel) string {

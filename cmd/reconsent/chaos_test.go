@@ -48,12 +48,15 @@ func chaosTrials() []trial {
 			{replicas: 4, consents: 20_000, waves: 4, sweepKills: 6, mailKills: 24, patience: 4 * time.Minute},
 		}
 	}
-	return []trial{{replicas: 2, consents: 2000, waves: 2, sweepKills: 2, mailKills: 4, patience: 2 * time.Minute, hurry: true}}
+	return []trial{{replicas: 2, consents: 6000, waves: 2, sweepKills: 2, mailKills: 4, patience: 2 * time.Minute, hurry: true}}
 }
 
 // unrecorded is how many mails of one process can have been accepted, and that
 // not be on record: each worker records ten at a time; see notify.
 const unrecorded = 10 * mailWorkers
+
+// inHand is how many mails the jobs of one process are about.
+const inHand = consent.DigestBatch * mailWorkers
 
 // TestChaosAnnouncesOnce kills replicas of serve, with SIGKILL, in the middle
 // of their sweeps and their mails, and restarts them. Every stage is announced
@@ -307,7 +310,7 @@ func (c *chaos) sighted(name string) bool {
 // many that all kills find one, though each leaves mails to the end.
 func (c *chaos) nextMails() int {
 	kills := c.sweepKills + c.mailKills
-	most := (usersAmong(c.consents) - kills*unrecorded) / (c.mailKills + 1)
+	most := (usersAmong(c.consents) - kills*inHand) / (c.mailKills + 1)
 	return most/2 + c.random.IntN(most/2)
 }
 
