@@ -110,9 +110,9 @@ func TestAnUnsubscribeLinkHoldsNobodysName(t *testing.T) {
 }
 
 // mailed is the token of the link that a message carries.
-func (w *world) mailed(con consent.Consent, message, address string) string {
+func (w *world) mailed(con consent.Consent, address string) string {
 	w.Helper()
-	links, err := w.MessageLinks(w.Context(), w.app, []consent.MessageLink{{MessageID: message, Consent: &con, Address: address}})
+	links, err := w.MessageLinks(w.Context(), w.app, []consent.MessageLink{{MessageID: "dgt_1", Consent: &con, Address: address}})
 	require.NoError(w, err)
 	return strings.TrimPrefix(links[0], ourBase+"/r/")
 }
@@ -132,12 +132,12 @@ func TestAMailedLinkGoesWithItsAddress(t *testing.T) {
 		require.NoError(t, err)
 	}
 	put("old@example.org")
-	old := w.mailed(con, "dgt_1", "old@example.org")
-	assert.Equal(t, old, w.mailed(con, "dgt_1", "old@example.org"), "a message that is made again carries the same link")
+	old := w.mailed(con, "old@example.org")
+	assert.Equal(t, old, w.mailed(con, "old@example.org"), "a message that is made again carries the same link")
 	assert.Equal(t, connector.LinkReady, w.linkState(old))
 	put("new@example.org")
 	assert.Equal(t, connector.LinkMoved, w.linkState(old))
-	assert.Equal(t, connector.LinkReady, w.linkState(w.mailed(con, "dgt_1", "new@example.org")), "the same message, tried again at the right address")
+	assert.Equal(t, connector.LinkReady, w.linkState(w.mailed(con, "new@example.org")), "the same message, tried again at the right address")
 	v, started, err := w.PressReconnectLink(t.Context(), old)
 	require.NoError(t, err)
 	assert.Equal(t, connector.LinkMoved, v.State)
@@ -149,7 +149,7 @@ func TestAnOldLinkIsTrueAboutALaterCycle(t *testing.T) {
 	con := w.linked("ada", bankbrowser.John())
 	_, err := w.PutUser(t.Context(), w.app, "ada", connector.Contact{Email: "ada@example.org"})
 	require.NoError(t, err)
-	token := w.mailed(con, "dgt_1", "ada@example.org")
+	token := w.mailed(con, "ada@example.org")
 	w.advance(80 * day)
 	s := w.reauth(con)
 	_, ret := w.visit(bankbrowser.John(), s.URI)
@@ -165,7 +165,7 @@ func TestANewLinkIsMailedThreeTimesAnHour(t *testing.T) {
 	con := w.linked("ada", bankbrowser.John())
 	_, err := w.PutUser(t.Context(), w.app, "ada", connector.Contact{Email: "ada@example.org"})
 	require.NoError(t, err)
-	token := w.mailed(con, "dgt_1", "ada@example.org")
+	token := w.mailed(con, "ada@example.org")
 	_, err = w.ResendReconnectLink(t.Context(), token)
 	require.NoError(t, err)
 	assert.Empty(t, w.notices(con.ID), "one that works is not sent again")
