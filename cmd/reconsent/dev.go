@@ -198,8 +198,12 @@ See your consent, let 91 days pass, and ask for a link to renew it:
   curl -s %s/reauthuri -H 'Authorization: Bearer %s' \
     -H 'Content-Type: application/json' -d '{"consent_id":"con_..."}'
 
+Read what people were mailed meanwhile; the link in it leads to the page:
+
+  curl -s %s/_control/mail
+
 Stop with Ctrl-C; everything is kept.
-`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey)
+`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey, r.Sandbox)
 	return err
 }
 
