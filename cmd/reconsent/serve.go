@@ -62,9 +62,6 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 	}
 	group, ctx := newServing(ctx)
 	sys.serve(ctx, group, l)
-	if p.mailer == nil {
-		log.Warn("no smtp-url: nobody is mailed by this process, and what it is given to mail is recorded as no_mail")
-	}
-	log.Info("serving", "addr", l.Addr().String(), "base_url", c.baseURL, "version", version)
+	log.Info("serving", "addr", l.Addr().String(), "base_url", c.baseURL, "version", version, "mail", p.mailer != nil, "sms", p.sms != nil)
 	return group.Wait()
 }
