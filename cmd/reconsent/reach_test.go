@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/connector"
+	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/internal/pgtest"
 	"github.com/reconsent/reconsent/notify"
 )
@@ -125,7 +126,7 @@ func (c counted) Send(_ context.Context, m notify.Message) error {
 // channel at a server that never answers, and more waiting, the other channel's
 // messages all arrive.
 func TestADeadServerOfOneChannelDoesNotHoldUpTheOther(t *testing.T) {
-	const people = 30 // more than either channel has workers
+	const people = consent.DigestBatch*mailWorkers + 10 // more than the workers of either channel take
 	for _, dead := range []string{"mail", "sms"} {
 		t.Run(dead, func(t *testing.T) {
 			databaseURL := sqliteFile(t)
@@ -133,7 +134,7 @@ func TestADeadServerOfOneChannelDoesNotHoldUpTheOther(t *testing.T) {
 			succeeds(t, in.with("app", "set", "acme", "--sms-stages", "before_7d")...)
 			stuck, well := jammed{make(chan string, 2*people)}, counted{make(chan string, people)}
 			p := parts{now: time.Now, mailer: notify.Mailer(stuck), sms: notify.Mailer(well), poll: devPoll}
-			busy := 20
+			busy := mailWorkers
 			if dead == "sms" {
 				p.mailer, p.sms, busy = p.sms, p.mailer, smsWorkers
 			}
@@ -142,7 +143,7 @@ func TestADeadServerOfOneChannelDoesNotHoldUpTheOther(t *testing.T) {
 			require.NoError(t, err)
 			for i := range people {
 				_, err := sys.connector.PutUser(t.Context(), &app, fmt.Sprintf("user-%d", i), connector.Contact{
-					Email: fmt.Sprintf("user-%d@example.org", i), Phone: fmt.Sprintf("+4420718387%02d", 50+i)})
+					Email: fmt.Sprintf("user-%d@example.org", i), Phone: fmt.Sprintf("+44207183%04d", 8000+i)})
 				require.NoError(t, err)
 			}
 			require.NoError(t, sys.sweep(t.Context(), ""))
