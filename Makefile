@@ -52,7 +52,7 @@ test: ## Everything that CI checks: setup, format, vet, lint, generated files, t
 .PHONY: unit
 unit: ## Only the tests, with the race detector; fails if one skips itself
 	@mkdir -p $(LOG)
-	@$(TOOL) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(LOG)/tests.json -- -race -count=1 ./...
+	@$(TOOL) gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --jsonfile $(LOG)/tests.json -- -race -count=1 -timeout 30m ./...
 	@scripts/no-skips.sh $(LOG)/tests.json
 
 .PHONY: test-browser

@@ -140,7 +140,7 @@ func TestCallbackPages(t *testing.T) {
 		status     int
 		at         *url.URL
 	}{
-		{"denied", "You said no at your bank", 200, w.hosted("u1", denied, nil)},
+		{"denied", "You did not give permission", 200, w.hosted("u1", denied, nil)},
 		{"nothing in it", "This link is not complete", 400, &url.URL{Path: "/callback"}},
 		{"no code", "This link is not complete", 400, &url.URL{Path: "/callback", RawQuery: "state=acme.x"}},
 		{"a state that is none", "We do not know this link", 400, &url.URL{Path: "/callback", RawQuery: "code=x&state=" + url.QueryEscape("<script>alert(1)</script>")}},
@@ -209,8 +209,8 @@ func TestAMailedLinkLeadsToTheBankAndBack(t *testing.T) {
 	assert.Equal(t, "mail", q.Get("state"))
 	assert.Equal(t, id, q.Get("consent_id"))
 
-	assert.Equal(t, "Already connected", w.page(w.browse(link)), "the link of a cycle ends with it")
-	assert.Equal(t, "Already connected", w.page(w.press(link, shown)))
+	assert.Equal(t, "Mock Bank is connected", w.page(w.browse(link)), "the link of a cycle ends with it")
+	assert.Equal(t, "Mock Bank is connected", w.page(w.press(link, shown)))
 }
 
 // Mail scanners open every link, some also press buttons blindly.

@@ -49,9 +49,7 @@ func (s *Server) Handler() http.Handler {
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
 	r.Use(s.recoverPanic, s.hardened)
-	r.NoRoute(func(c *gin.Context) {
-		s.fail(c, &consent.Error{Code: codeNotFound, Detail: "There is nothing at this address; /docs lists what there is."})
-	})
+	r.NoRoute(s.nowhere)
 	r.NoMethod(func(c *gin.Context) {
 		s.fail(c, &consent.Error{Code: codeMethodNotAllowed, Detail: "This address does not take this method; /docs lists what it takes."})
 	})
@@ -60,7 +58,6 @@ func (s *Server) Handler() http.Handler {
 	}
 	r.POST("/webhooks/:provider/:application", s.inboundWebhook)
 	s.pages(r)
-	s.unsubscribePages(r)
 	s.health(r)
 	return r
 }

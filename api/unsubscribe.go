@@ -9,14 +9,7 @@ import (
 	"github.com/reconsent/reconsent/connector"
 )
 
-// unsubscribePages are behind the unsubscribe link of mails.
-func (s *Server) unsubscribePages(r *gin.Engine) {
-	r.GET("/u/:token", s.unsubscribePage)
-	r.HEAD("/u/:token", s.unsubscribePage)
-	r.POST("/u/:token", s.unsubscribe)
-}
-
-// What the page's own forms ask for.
+// What the unsubscribe page's own forms ask for.
 const (
 	doUnsubscribe = "unsubscribe"
 	doResubscribe = "resubscribe"
@@ -26,7 +19,7 @@ const (
 // in mails.
 func (s *Server) unsubscribePage(c *gin.Context) {
 	u, err := s.connector.OpenUnsubscribeLink(c.Request.Context(), c.Param("token"))
-	s.showUnsubscribing(c, u, err)
+	s.showUnsubscribing(c, &u, err)
 }
 
 // unsubscribe does what the page's button says, and what a mail program posts
@@ -35,34 +28,31 @@ func (s *Server) unsubscribePage(c *gin.Context) {
 func (s *Server) unsubscribe(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
 	oneClick := c.PostForm("List-Unsubscribe") == "One-Click"
-	switch do := c.PostForm("do"); {
+	switch do := c.PostForm(fieldDo); {
 	case oneClick || do == doUnsubscribe, do == doResubscribe:
 		u, err := s.connector.Unsubscribe(c.Request.Context(), c.Param("token"), oneClick || do == doUnsubscribe)
-		s.showUnsubscribing(c, u, err)
+		s.showUnsubscribing(c, &u, err)
 	default:
 		s.unsubscribePage(c) // a machine that posts without reading the page
 	}
 }
 
-func (s *Server) showUnsubscribing(c *gin.Context, u connector.Unsubscribing, err error) {
+func (s *Server) showUnsubscribing(c *gin.Context, u *connector.Unsubscribing, err error) {
 	if err != nil {
-		s.linkFault(c, err)
+		s.linkFault(c, &connector.LinkView{Application: u.Application, User: u.User}, err)
 		return
 	}
-	name := u.Application.Name
-	p := page{Application: name, Action: "/u/" + url.PathEscape(c.Param("token"))}
-	if u.Since.IsZero() {
-		p.Title, p.Proceed = "Stop these reminders?", doUnsubscribe
-		p.Lines = []string{
-			name + " will no longer remind you before your permission for a bank account runs out.",
-			"When access has stopped we still tell you, once.",
-		}
-	} else {
-		p.Title, p.Proceed = "You get no more reminders", doResubscribe
-		p.Lines = []string{
-			name + " no longer reminds you before your permission for a bank account runs out. When access has stopped we still tell you, once.",
-			"If that was a slip, take it back here.",
+	at := visitOf(c, &u.Application, &u.User)
+	lang, path := at.lang, "/u/"+url.PathEscape(c.Param("token"))
+	p := page{
+		Title: lang.Say("pages.stop_title"), Lines: []string{lang.Say("pages.stop", "App", at.name()), lang.Say("pages.still_told")},
+		Form: &form{path, []hidden{{fieldDo, doUnsubscribe}}, lang.Say("pages.button_stop")},
+	}
+	if !u.Since.IsZero() {
+		p = page{
+			Mark: markGood, Title: lang.Say("pages.stopped_title"), Lines: []string{lang.Say("pages.stopped", "App", at.name()), lang.Say("pages.still_told"), lang.Say("pages.slip")},
+			Form: &form{path, []hidden{{fieldDo, doResubscribe}}, lang.Say("pages.button_resume")},
 		}
 	}
-	s.show(c, http.StatusOK, "unsubscribe.html", p)
+	s.show(c, at, http.StatusOK, p)
 }

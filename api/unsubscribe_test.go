@@ -27,7 +27,11 @@ func (w *world) addressed(id string) string {
 
 func (w *world) unsubscribeLink(app *consent.Application, user string) string {
 	w.Helper()
-	link, err := w.conn.UnsubscribeLink(app, user)
+	u, err := w.conn.User(w.Context(), app, user)
+	if err != nil {
+		u = consent.User{ID: user, Email: "ada@example.org"} // nobody
+	}
+	link, err := w.conn.UnsubscribeLink(app, &u)
 	require.NoError(w, err)
 	path, ours := strings.CutPrefix(link, w.url)
 	require.True(w, ours, link)
@@ -113,7 +117,7 @@ func TestUnsubscribeLinksThatAreNotOurs(t *testing.T) {
 	reconnect := w.call("POST", "/v1/consents/"+w.linked("ada", bankbrowser.John())+"/reconnect-links", map[string]any{}).json(t)["url"].(string)
 	_, theirs, _ := strings.Cut(w.unsubscribeLink(&other, "ada"), "/u/other.")
 	for _, path := range []string{
-		"/u/acme.", "/u/acme." + token[:len(token)-1], "/u/acme." + token[1:], "/u/acme." + token + "A", "/u/acme." + token[:20] + "x" + token[21:],
+		"/u/acme.", "/u/acme." + token[:len(token)-1], "/u/acme." + token[1:], "/u/acme." + token + "A", "/u/acme." + token[:20] + string('A'+(token[20]+1)%26) + token[21:],
 		"/u/other." + token, "/u/acme." + theirs, "/u/nobody." + token, "/u/" + token, "/u/.", "/u/acme.%00", "/u/acme." + strings.Repeat("A", 5000),
 		"/u/" + reconnect[strings.LastIndex(reconnect, "/")+1:], w.unsubscribeLink(&w.app, "nobody"), w.unsubscribeLink(&w.app, ""),
 	} {
@@ -138,6 +142,16 @@ func TestAnUnsubscribeLinkWorksForYearsAndNeverAfterAnErasure(t *testing.T) {
 	assert.Equal(t, 404, w.send("GET", link, nil, nil).status)
 }
 
+func TestAnUnsubscribeLinkGoesWithItsAddress(t *testing.T) {
+	w := newWorld(t)
+	link := w.addressed("ada")
+	require.Equal(t, 200, w.call("PUT", "/v1/users/ada", map[string]any{"email": "ada@elsewhere.example", "name": "Ada"}).status)
+	for _, method := range []string{"GET", "POST"} {
+		assert.Equal(t, 404, w.send(method, link, form, []byte("List-Unsubscribe=One-Click")).status)
+	}
+	assert.Nil(t, w.unsubscribed("ada"), "a mail to a former address says nothing about the new one")
+}
+
 func TestAddressesThatCannotBeWrittenToAreNotStored(t *testing.T) {
 	w := newWorld(t)
 	local := func(n int) string { return strings.Repeat("a", n-len("@example.org")) + "@example.org" }
@@ -145,7 +159,7 @@ func TestAddressesThatCannotBeWrittenToAreNotStored(t *testing.T) {
 		{"email", "ada", "single address"}, {"email", "ada@", "single address"}, {"email", "@example.org", "single address"},
 		{"email", "a@example.org, b@example.org", "single address"}, {"email", "Ada <ada@example.org>", "single address"}, {"email", "ada@exam ple.org", "single address"},
 		{"email", local(255), "254"}, {"email", local(300), "254"}, {"email", "ada@example.org\r\nBcc: b@example.org", "single address"}, {"email", "a\x00da@example.org", "single address"},
-		{"email", "\"a\tb\"@example.org", "single address"}, {"email", "ada@example.org\n", "single address"},
+		{"email", "\"a\tb\"@example.org", "single address"}, {"email", "ada@example.org\n", "single address"}, {"email", "zoë@example.org", "ASCII"},
 		{"phone", "020 7183 8750", "E.164"}, {"phone", "+44 20 7183 8750", "+442071838750"}, {"phone", "00442071838750", "E.164"}, {"phone", "+", "E.164"},
 		{"phone", "+4420718387", "digit"}, {"phone", "+44207183875000", "digit"}, {"phone", "+999123456789", "E.164"}, {"phone", "+442071838750\n", "E.164"},
 		{"phone", "+442071838750;ext=1", "E.164"}, {"phone", "tel:+442071838750", "E.164"}, {"phone", "+" + strings.Repeat("4", 300), "E.164"},

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -68,6 +69,7 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
 	require.NoError(t, store.Migrate(ctx))
+	store.UseQueue(noQueue{})
 	w.store = store
 	keys, err := seal.Generate()
 	require.NoError(t, err)
@@ -108,6 +110,12 @@ func (w *world) application(store *sqlstore.Store, slug, bankURL string, options
 	require.NoError(w, err)
 	return app, key
 }
+
+// noQueue takes jobs that nobody carries out.
+type noQueue struct{}
+
+func (noQueue) Enqueue(context.Context, *sql.Tx, string, []string) error { return nil }
+func (noQueue) Waiting(context.Context, *sql.Tx, string) (int, error)    { return 0, nil }
 
 func router(t *testing.T) routers.Router {
 	t.Helper()

@@ -110,7 +110,7 @@ func (c *Connector) activate(ctx context.Context, app *consent.Application, a co
 	case err != nil:
 		return a, err
 	}
-	c.forgetSuperseded(ctx, &con)
+	c.forgetSuperseded(ctx, con.ApplicationID, con.Provider, con.CredentialsID, con.ID)
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 
@@ -168,7 +168,7 @@ func (c *Connector) abandon(ctx context.Context, a consent.Attempt, reason strin
 		now := c.now()
 		_, err := c.registry.Revoke(ctx, consent.Revocation{
 			ApplicationID: a.ApplicationID, ConsentID: con.ID, By: reason, At: now,
-			Event: c.event(consent.EventRevoked, now, map[string]any{"by": reason, "attempt_id": a.ID}),
+			Event: c.event(consent.EventRevoked, now, map[string]any{"by": reason, "attempt_id": a.ID, "pending": true}),
 		})
 		if err != nil {
 			return a, c.release(ctx, a, err)

@@ -1,6 +1,8 @@
 package connector_test
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/provider/sandbox/bankbrowser"
 )
 
 // byChannel tells by which channels each stage of a consent is to be told.
@@ -88,11 +91,11 @@ func smsAt(stages ...string) func(*consent.Application) {
 
 func TestAnUnsubscribeLinkHoldsNobodysName(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.PutUser(t.Context(), w.app, "ada-lovelace", connector.Contact{Email: "ada@example.org"})
+	ada, err := w.PutUser(t.Context(), w.app, "ada-lovelace", connector.Contact{Email: "ada@example.org"})
 	require.NoError(t, err)
-	one, err := w.UnsubscribeLink(w.app, "ada-lovelace")
+	one, err := w.UnsubscribeLink(w.app, &ada)
 	require.NoError(t, err)
-	two, err := w.UnsubscribeLink(w.app, "ada-lovelace")
+	two, err := w.UnsubscribeLink(w.app, &ada)
 	require.NoError(t, err)
 	assert.NotEqual(t, one, two, "nor can two links be told to be one person's")
 	token, ours := strings.CutPrefix(one, ourBase+"/u/")
@@ -105,3 +108,81 @@ func TestAnUnsubscribeLinkHoldsNobodysName(t *testing.T) {
 	assert.False(t, u.Since.IsZero())
 	assert.NotContains(t, w.logs.String(), token)
 }
+
+// mailed is the token of the link that a message carries.
+func (w *world) mailed(con consent.Consent, address string) string {
+	w.Helper()
+	links, err := w.MessageLinks(w.Context(), w.app, []consent.MessageLink{{MessageID: "dgt_1", Consent: &con, Address: address}})
+	require.NoError(w, err)
+	return strings.TrimPrefix(links[0], ourBase+"/r/")
+}
+
+func (w *world) linkState(token string) connector.LinkState {
+	w.Helper()
+	v, err := w.OpenReconnectLink(w.Context(), token)
+	require.NoError(w, err)
+	return v.State
+}
+
+func TestAMailedLinkGoesWithItsAddress(t *testing.T) {
+	w := newWorld(t)
+	con := w.linked("ada", bankbrowser.John())
+	put := func(address string) {
+		_, err := w.PutUser(t.Context(), w.app, "ada", connector.Contact{Email: address})
+		require.NoError(t, err)
+	}
+	put("old@example.org")
+	old := w.mailed(con, "old@example.org")
+	assert.Equal(t, old, w.mailed(con, "old@example.org"), "a message that is made again carries the same link")
+	assert.Equal(t, connector.LinkReady, w.linkState(old))
+	put("new@example.org")
+	assert.Equal(t, connector.LinkMoved, w.linkState(old))
+	assert.Equal(t, connector.LinkReady, w.linkState(w.mailed(con, "new@example.org")), "the same message, tried again at the right address")
+	v, started, err := w.PressReconnectLink(t.Context(), old)
+	require.NoError(t, err)
+	assert.Equal(t, connector.LinkMoved, v.State)
+	assert.Empty(t, started.URI)
+}
+
+func TestAnOldLinkIsTrueAboutALaterCycle(t *testing.T) {
+	w := newWorld(t)
+	con := w.linked("ada", bankbrowser.John())
+	_, err := w.PutUser(t.Context(), w.app, "ada", connector.Contact{Email: "ada@example.org"})
+	require.NoError(t, err)
+	token := w.mailed(con, "ada@example.org")
+	w.advance(80 * day)
+	s := w.reauth(con)
+	_, ret := w.visit(bankbrowser.John(), s.URI)
+	w.forward(s, ret)
+	assert.Equal(t, connector.LinkRenewed, w.linkState(token))
+	w.advance(100 * day)
+	assert.Equal(t, connector.LinkExpired, w.linkState(token), "there is something to do again, and it offers a new link")
+}
+
+func TestANewLinkIsMailedThreeTimesAnHour(t *testing.T) {
+	w := newWorld(t)
+	w.store.UseQueue(noQueue{})
+	con := w.linked("ada", bankbrowser.John())
+	_, err := w.PutUser(t.Context(), w.app, "ada", connector.Contact{Email: "ada@example.org"})
+	require.NoError(t, err)
+	token := w.mailed(con, "ada@example.org")
+	_, err = w.ResendReconnectLink(t.Context(), token)
+	require.NoError(t, err)
+	assert.Empty(t, w.notices(con.ID), "one that works is not sent again")
+	w.advance(31 * day)
+	require.NoError(t, w.bank.Clock().Set(w.bank.Clock().Now().Truncate(time.Hour).Add(time.Hour)))
+	for range 3 {
+		v, err := w.ResendReconnectLink(t.Context(), token)
+		require.NoError(t, err)
+		assert.Equal(t, connector.LinkExpired, v.State, "the old one stays dead")
+	}
+	_, err = w.ResendReconnectLink(t.Context(), token)
+	assert.Equal(t, consent.CodeRateLimited, consent.CodeOf(err))
+	assert.Len(t, w.notices(con.ID), 3)
+}
+
+// noQueue takes no jobs: the test looks at rows.
+type noQueue struct{}
+
+func (noQueue) Enqueue(context.Context, *sql.Tx, string, []string) error { return nil }
+func (noQueue) Waiting(context.Context, *sql.Tx, string) (int, error)    { return 0, nil }

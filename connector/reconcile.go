@@ -211,12 +211,17 @@ func (c *Connector) foresee(ctx context.Context, app *consent.Application, con *
 	}
 	con.ExpiresAt, con.ExpirySource = said.ExpiresAt.UTC().Truncate(time.Microsecond), consent.FromProvider
 	con.Reschedule(app.Cadence, app.Policy(con.Provider), time.Time{})
-	con.Recheck(c.catalog[con.Provider].IdleLimit, c.now())
+	c.recheck(con, c.now())
 	err := c.registry.SetOutlook(context.WithoutCancel(ctx), outlookOf(con))
 	if errors.Is(err, consent.ErrOvertaken) {
 		return nil
 	}
 	return err
+}
+
+// recheck sets when the provider is to be asked about the consent next.
+func (c *Connector) recheck(con *consent.Consent, lastUse time.Time) {
+	con.Recheck(c.catalog[con.Provider].IdleLimit, lastUse)
 }
 
 func outlookOf(con *consent.Consent, events ...consent.Event) consent.Outlook {

@@ -16,7 +16,7 @@ import (
 type ReconfirmRequest struct {
 	Statement   string
 	ConfirmedBy string    // who confirmed, as the application names them; empty takes the user's id
-	ConfirmedAt time.Time // zero takes now
+	ConfirmedAt time.Time // zero takes now, or the moment of the same act within the last minute
 	Name, Email string    // as the provider wants to see the person named; empty takes the user's
 
 	RedirectURI string // empty takes the original one; anything else must equal it
@@ -48,13 +48,13 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 		return Reconfirmed{}, err
 	}
 	now := c.now()
-	if req.ConfirmedAt.IsZero() {
-		req.ConfirmedAt = now
-	}
-	req.ConfirmedAt = req.ConfirmedAt.UTC().Truncate(time.Microsecond) // as it is stored
 	if req.ConfirmedBy == "" {
 		req.ConfirmedBy = con.UserID
 	}
+	if err := c.dateAct(ctx, &con, &req, now); err != nil {
+		return Reconfirmed{}, err
+	}
+	req.ConfirmedAt = req.ConfirmedAt.UTC().Truncate(time.Microsecond) // as it is stored
 	person, err := c.checkReconfirm(ctx, app, &con, &req, now)
 	if err != nil {
 		return Reconfirmed{}, err
@@ -135,6 +135,27 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 	return out, err
 }
 
+// pressedTwiceWithin is how far apart two acts without a time are still one: a
+// button that is pressed twice, a call that is made again.
+const pressedTwiceWithin = time.Minute
+
+// dateAct gives an act that came without a time its own.
+func (c *Connector) dateAct(ctx context.Context, con *consent.Consent, req *ReconfirmRequest, now time.Time) error {
+	if !req.ConfirmedAt.IsZero() {
+		return nil
+	}
+	req.ConfirmedAt = now
+	acts, err := c.registry.Confirmations(ctx, con.ApplicationID, con.ID)
+	if err != nil || len(acts) == 0 {
+		return err
+	}
+	last := acts[len(acts)-1]
+	if last.ConfirmedBy == req.ConfirmedBy && last.Statement == req.Statement && now.Sub(last.ConfirmedAt) < pressedTwiceWithin {
+		req.ConfirmedAt = last.ConfirmedAt
+	}
+	return nil
+}
+
 // extended looks for what a person's act has led to already: an extension that
 // is not complete yet is carried on with, one that is complete is the answer.
 func (c *Connector) extended(ctx context.Context, app *consent.Application, con *consent.Consent, req ReconfirmRequest) (out Reconfirmed, found bool, err error) {
@@ -196,7 +217,8 @@ func (c *Connector) recordAct(ctx context.Context, con *consent.Consent, req Rec
 		ConfirmedAt: req.ConfirmedAt, ConfirmedBy: req.ConfirmedBy, Statement: req.Statement,
 	}
 	return act.ID, c.registry.RecordConfirmation(ctx, act, c.event(consent.EventReconfirmed, c.now(), map[string]any{
-		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "statement": act.Statement,
+		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "confirmed_by": act.ConfirmedBy, "statement": act.Statement,
+		"old_expires_at": rfc3339(con.ExpiresAt),
 	}))
 }
 

@@ -41,11 +41,12 @@ func (c *Connector) NewReconnectLink(ctx context.Context, app *consent.Applicati
 }
 
 // MessageLinks makes the links that messages carry, in order: the same however
-// often a message is made. A link is void once the user's address is another one.
+// often a message is made for an address. A link is void once the user's address
+// is another one.
 func (c *Connector) MessageLinks(ctx context.Context, app *consent.Application, want []consent.MessageLink) ([]string, error) {
 	urls, links := make([]string, len(want)), make([]consent.ReconnectLink, len(want))
 	for i, w := range want {
-		secret, err := c.keys.Fingerprint(purposeMessage, []byte(w.MessageID+"/"+w.Consent.ID))
+		secret, err := c.keys.Fingerprint(purposeMessage, []byte(w.MessageID+"/"+w.Consent.ID+"/"+w.Address))
 		if err != nil {
 			return nil, err
 		}
@@ -145,10 +146,12 @@ func (c *Connector) OpenReconnectLink(ctx context.Context, token string) (LinkVi
 		v.State = LinkEnded
 	case replaced:
 		v.State = LinkReplaced
-	case v.Consent.Cycle != v.link.Cycle:
+	case v.Consent.Cycle != v.link.Cycle && v.Status == consent.Active:
 		v.State = LinkRenewed
 	case !current:
 		v.State = LinkMoved
+	case v.Consent.Cycle != v.link.Cycle: // it stays dead, though the next cycle runs out too
+		v.State = LinkExpired
 	case !now.Before(v.link.ExpiresAt):
 		v.State = LinkExpired
 	default:
@@ -199,13 +202,18 @@ func (c *Connector) PressReconnectLink(ctx context.Context, token string) (LinkV
 	if err != nil || v.State != LinkReady {
 		return v, Started{}, err
 	}
-	req := ReauthRequest{ConsentID: v.Consent.ID, ReturnTo: v.link.ReturnTo, State: v.link.State}
-	s, err := c.renewal(ctx, &v.Application, &v.Consent, req, consent.OriginPage)
-	if consent.CodeOf(err) != consent.CodeConsentUnrenewable {
-		return v, s, err
-	}
-	s, err = c.relinkFromPage(ctx, &v.Application, &v.Consent, req)
+	s, err := c.pressed(ctx, &v.Application, &v.Consent, ReauthRequest{ConsentID: v.Consent.ID, ReturnTo: v.link.ReturnTo, State: v.link.State})
 	return v, s, err
+}
+
+// pressed begins what a person's press on a page of ours asks for: a renewal,
+// or a first link in its place where that alone helps.
+func (c *Connector) pressed(ctx context.Context, app *consent.Application, con *consent.Consent, req ReauthRequest) (Started, error) {
+	s, err := c.renewal(ctx, app, con, req, consent.OriginPage)
+	if consent.CodeOf(err) != consent.CodeConsentUnrenewable {
+		return s, err
+	}
+	return c.relinkFromPage(ctx, app, con, req)
 }
 
 // Confirmed is how a person's confirmation on the page led on: Bank is nil where
@@ -234,6 +242,9 @@ func (c *Connector) ConfirmReconnectLink(ctx context.Context, token, statement s
 			out.Bank = done.Bank
 			return out, nil
 		}
+		if consent.CodeOf(err) == consent.CodeAttemptInProgress { // pressed twice: the first press is at it
+			return c.confirmedMeanwhile(ctx, token, err)
+		}
 		if code := consent.CodeOf(err); code != consent.CodeProviderUnsupported && code != consent.CodeReauthRequired && code != consent.CodeTokenMissing {
 			return out, err
 		}
@@ -241,6 +252,20 @@ func (c *Connector) ConfirmReconnectLink(ctx context.Context, token, statement s
 	_, started, err := c.PressReconnectLink(ctx, token)
 	out.Bank = &started
 	return out, err
+}
+
+// confirmedMeanwhile waits for what another press of the same button comes to.
+func (c *Connector) confirmedMeanwhile(ctx context.Context, token string, cause error) (Confirmed, error) {
+	for pause := range patience {
+		if err := wait(ctx, pause); err != nil {
+			return Confirmed{}, err
+		}
+		v, err := c.OpenReconnectLink(ctx, token)
+		if err != nil || v.State != LinkReady {
+			return Confirmed{View: v}, err
+		}
+	}
+	return Confirmed{}, cause
 }
 
 // resendsAnHour bounds how often a new link for one consent is mailed because

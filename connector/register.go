@@ -116,7 +116,7 @@ func (c *Connector) registration(app *consent.Application, in *NewConsent, now t
 		con.ExpiresAt, con.ExpirySource = in.ExpiresAt.UTC().Truncate(time.Microsecond), consent.FromBackend
 	}
 	con.Reschedule(app.Cadence, policy, now)
-	con.Recheck(c.catalog[con.Provider].IdleLimit, con.ConsentedAt) // nobody knows of a later use
+	c.recheck(&con, con.ConsentedAt) // nobody knows of a later use
 	reg.Events = []consent.Event{c.event(consent.EventLinked, now, map[string]any{
 		"registered": true, "credentials_id": con.CredentialsID,
 		"expires_at": rfc3339(con.ExpiresAt), "expiry_source": string(con.ExpirySource),

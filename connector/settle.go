@@ -185,7 +185,7 @@ func (c *Connector) renew(ctx context.Context, app *consent.Application, a conse
 	case err != nil:
 		return a, err
 	}
-	c.forgetSuperseded(ctx, &next)
+	c.forgetSuperseded(ctx, next.ApplicationID, next.Provider, next.CredentialsID, next.ID)
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 
@@ -246,7 +246,7 @@ func (c *Connector) fill(app *consent.Application, con *consent.Consent, id iden
 	policy := app.Policy(con.Provider)
 	con.ExpiresAt, con.ExpirySource = policy.Forecast(id.ExpiresAt, con.ConsentedAt)
 	con.Reschedule(app.Cadence, policy, now)
-	con.Recheck(c.catalog[con.Provider].IdleLimit, now)
+	c.recheck(con, now)
 	return c.takeTokens(con, g, now)
 }
 
@@ -330,7 +330,7 @@ func (c *Connector) link(ctx context.Context, app *consent.Application, a consen
 	case err != nil:
 		return a, err
 	}
-	c.forgetSuperseded(ctx, &con)
+	c.forgetSuperseded(ctx, con.ApplicationID, con.Provider, con.CredentialsID, con.ID)
 	return c.registry.Attempt(ctx, app.ID, a.ID)
 }
 
@@ -355,7 +355,7 @@ func (c *Connector) hold(ctx context.Context, a consent.Attempt, consentID strin
 		return a, err
 	}
 	// The consent's own access token too: the held grant's is the newest.
-	c.forgetSuperseded(ctx, &consent.Consent{ApplicationID: a.ApplicationID, Provider: a.Provider, CredentialsID: a.CredentialsID})
+	c.forgetSuperseded(ctx, a.ApplicationID, a.Provider, a.CredentialsID, "")
 	return c.registry.Attempt(ctx, a.ApplicationID, a.ID)
 }
 

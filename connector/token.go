@@ -165,7 +165,7 @@ func (c *Connector) noteRefusal(ctx context.Context, app *consent.Application, c
 		con.Reschedule(app.Cadence, app.Policy(con.Provider), now.Add(-time.Microsecond)) // the lapse itself is due now
 		events = []consent.Event{c.event(consent.EventEndedEarly, now, map[string]any{"reason": con.EndedReason, "expected_until": rfc3339(con.ExpiresAt)})}
 	}
-	con.Recheck(c.catalog[con.Provider].IdleLimit, con.Tokens.RefreshedAt)
+	c.recheck(con, con.Tokens.RefreshedAt)
 	err = c.registry.SetOutlook(context.WithoutCancel(ctx), outlookOf(con, events...))
 	if errors.Is(err, consent.ErrOvertaken) {
 		return nil // renewed or revoked meanwhile
@@ -182,7 +182,7 @@ func (c *Connector) store(ctx context.Context, con *consent.Consent, leaseID str
 		return err
 	}
 	next.RefusedAt = time.Time{}
-	next.Recheck(c.catalog[con.Provider].IdleLimit, now)
+	c.recheck(&next, now)
 	hash, err := c.tokenHash(g.RefreshToken)
 	if err != nil {
 		return err
@@ -198,17 +198,17 @@ func (c *Connector) store(ctx context.Context, con *consent.Consent, leaseID str
 	if err != nil || g.AccessToken == "" {
 		return err
 	}
-	c.forgetSuperseded(ctx, con)
+	c.forgetSuperseded(ctx, con.ApplicationID, con.Provider, con.CredentialsID, con.ID)
 	return nil
 }
 
-// forgetSuperseded drops the access tokens that a new one of con has
-// superseded: those of other users who share its bank login. Where that fails
-// they run out by themselves.
-func (c *Connector) forgetSuperseded(ctx context.Context, con *consent.Consent) {
-	err := c.registry.ForgetAccess(context.WithoutCancel(ctx), con.ApplicationID, con.Provider, con.CredentialsID, con.ID)
+// forgetSuperseded drops the access tokens that a new one for the same bank
+// login has superseded: those of all consents but the named one. Where that
+// fails they run out by themselves.
+func (c *Connector) forgetSuperseded(ctx context.Context, applicationID, providerName, credentialsID, exceptConsentID string) {
+	err := c.registry.ForgetAccess(context.WithoutCancel(ctx), applicationID, providerName, credentialsID, exceptConsentID)
 	if err != nil {
-		c.log.Warn("superseded access tokens not forgotten", "consent", con.ID, "error", err)
+		c.log.Warn("superseded access tokens not forgotten", "credentials", credentialsID, "error", err)
 	}
 }
 

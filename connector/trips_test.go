@@ -362,8 +362,11 @@ func TestErasingAPersonEndsEverythingOfTheirs(t *testing.T) {
 		assert.NotContains(t, c.UserID, "u1")
 		assert.Empty(t, c.Accounts)
 	}
-	_, err = w.OpenReconnectLink(t.Context(), link.URL[len(ourBase+"/r/"):])
-	assert.True(t, connector.IsUnknownLink(err))
+	v, err := w.OpenReconnectLink(t.Context(), link.URL[len(ourBase+"/r/"):])
+	require.NoError(t, err)
+	assert.Equal(t, connector.LinkEnded, v.State)
+	assert.Empty(t, v.User)
+	assert.Empty(t, v.Consent.AccountLabel)
 	assert.Equal(t, consent.CodeUserNotFound, consent.CodeOf(w.EraseUser(t.Context(), w.app, "u1")))
 }
 

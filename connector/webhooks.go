@@ -161,7 +161,8 @@ func (c *Connector) ChangeWebhookEndpoint(ctx context.Context, app *consent.Appl
 }
 
 // RotateWebhookSecret gives an endpoint a new secret, which is returned once. The
-// old one signs beside it for a day.
+// old one signs beside it for a day. Where it is rotated again within that day,
+// because the answer was lost, the one that signs beside it stays the same.
 func (c *Connector) RotateWebhookSecret(ctx context.Context, app *consent.Application, id string) (consent.WebhookEndpoint, string, error) {
 	secret := newWebhookSecret()
 	sealed, err := c.seal(secret, id)
@@ -170,7 +171,10 @@ func (c *Connector) RotateWebhookSecret(ctx context.Context, app *consent.Applic
 	}
 	now := c.now()
 	e, err := c.registry.ChangeWebhookEndpoint(ctx, app.ID, id, now, func(e *consent.WebhookEndpoint) {
-		e.OldSecret, e.OldSecretUntil, e.Secret = e.Secret, now.Add(oldSecretFor), sealed
+		if !e.OldSecretUntil.After(now) {
+			e.OldSecret = e.Secret
+		}
+		e.OldSecretUntil, e.Secret = now.Add(oldSecretFor), sealed
 	})
 	return e, secret, notFound(err, unknownEndpoint())
 }
@@ -253,9 +257,13 @@ func webhookAlarm(e *consent.WebhookEndpoint) consent.Alarm {
 }
 
 // WebhookPaused tells whoever looks after the installation that an endpoint was
-// paused because nothing could be delivered to it.
+// paused because nothing could be delivered to it, or ended because it said so.
 func (c *Connector) WebhookPaused(ctx context.Context, e consent.WebhookEndpoint) error {
 	a := webhookAlarm(&e)
+	if e.Status == consent.EndpointGone {
+		a.Detail = fmt.Sprintf("Webhook endpoint %s answered 410, so nothing is sent to it any more. Delete it; or make a new one, if the receiver did not mean it.", e.ID)
+		return c.raise(ctx, a)
+	}
 	a.Detail = fmt.Sprintf("Nothing has been delivered to webhook endpoint %s since %s, so it is paused. What happens waits; set it active again when it answers.",
 		e.ID, e.FailingSince.Format(time.RFC3339))
 	return c.raise(ctx, a)

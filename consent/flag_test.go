@@ -456,7 +456,9 @@ func TestABankIsOutWhenALargeShareOfItCannotBeAskedAbout(t *testing.T) {
 		{consent.BankHealth{Total: 11, Failed: 5}, false},
 		{consent.BankHealth{Total: 1000, Failed: 499}, false},
 		{consent.BankHealth{Total: 1000, Failed: 500}, true},
-		{consent.BankHealth{Total: 10, Refused: 10}, false},
+		{consent.BankHealth{Total: 10, Refused: 10}, true},
+		{consent.BankHealth{Total: 10, Refused: 3, Failed: 2}, true},
+		{consent.BankHealth{Total: 11, Refused: 5}, false},
 		{consent.BankHealth{Total: 10, Misconfigured: 10}, false},
 	} {
 		assert.Equal(t, tt.want, tt.h.BankOut(), "%+v", tt.h)

@@ -61,42 +61,6 @@ func ProviderOut(banks []BankHealth) bool {
 	return largeShare(refused, total) || (affected > 1 && largeShare(refused+failed, total))
 }
 
-// AlarmKind names what an operator has to know of.
-type AlarmKind string
-
-// The kinds.
-const (
-	// AlarmProvider: a large share of an application's refreshes fails: its
-	// settings at the provider, or the provider. Nothing ends, nobody is mailed.
-	AlarmProvider AlarmKind = "provider_misconfigured"
-	// AlarmBank: a large share of the calls about one bank fails.
-	AlarmBank AlarmKind = "bank_outage"
-	// AlarmMails: the application's mails of a day are used up.
-	AlarmMails AlarmKind = "mail_ceiling"
-	// AlarmWebhook: nothing could be delivered to a webhook endpoint for a day, so
-	// that it was paused. ProviderID is the endpoint's id.
-	AlarmWebhook AlarmKind = "webhook_paused"
-)
-
-// Alarm is something that an operator has to know of. It is opened once and
-// closed when it is over.
-type Alarm struct {
-	ApplicationID string
-	Kind          AlarmKind
-	Provider      string
-	ProviderID    string // the bank; empty where it is about the whole provider; of AlarmWebhook the endpoint
-	OpenedAt      time.Time
-	ClosedAt      time.Time // zero while it is open
-	ProbeAt       time.Time // when one check is let through, to see whether it is over
-	Detail        string
-}
-
-// Covers reports whether an open alarm is about the consent.
-func (a *Alarm) Covers(c *Consent) bool {
-	return a.ClosedAt.IsZero() && a.Kind != AlarmMails && a.ApplicationID == c.ApplicationID && a.Provider == c.Provider &&
-		(a.ProviderID == "" || a.ProviderID == c.ProviderID)
-}
-
 // Recheck sets when the provider is to be asked about the consent next: an hour
 // after a refusal; a day before it is lapsing and a day before it lapses; and
 // long before the provider forgets a token that nobody has used since lastUse.
@@ -136,16 +100,4 @@ func (c *Consent) Spread(d time.Duration) time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(c.ID)) // never fails
 	return time.Duration(float64(d) * float64(h.Sum32()) / (1 << 32)).Truncate(time.Second)
-}
-
-// Confirmation is a person's recorded act by which a consent goes on: who, when,
-// and the exact words that they were shown.
-type Confirmation struct {
-	ApplicationID string
-	ID            string
-	ConsentID     string
-	Cycle         int
-	ConfirmedAt   time.Time
-	ConfirmedBy   string
-	Statement     string
 }

@@ -32,7 +32,9 @@ type Notice struct {
 
 // ToldAtEnd reports whether a stage of that name comes with the lapse or after
 // it, so that its message says that access has stopped.
-func ToldAtEnd(stage string) bool { return !strings.HasPrefix(stage, "before_") }
+func ToldAtEnd(stage string) bool {
+	return !strings.HasPrefix(stage, "before_") && !strings.HasPrefix(stage, askedFor)
+}
 
 // Outcome is what became of a notice.
 type Outcome string

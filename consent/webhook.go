@@ -57,7 +57,7 @@ func WebhookEvents() []EventType {
 // GoesOut reports whether an event is told to webhook endpoints: what was
 // skipped is history only.
 func (e *Event) GoesOut() bool {
-	return e.Data["skipped"] != true && slices.Contains(WebhookEvents(), e.Type)
+	return e.Data["skipped"] != true && e.Data["pending"] != true && slices.Contains(WebhookEvents(), e.Type)
 }
 
 // When failures end an endpoint's being sent to.

@@ -1,7 +1,8 @@
 // How a person comes to each page. Each scene leaves its page on the screen.
 // The tests check them all; the screenshot script takes pictures of some.
 
-import { bank, pages, reconnectButton } from './pages.mjs'
+import { parse } from 'node-html-parser'
+import { bank, mail, newLinkButton, pages, reconnectButton, stopButton } from './pages.mjs'
 
 /** @typedef {import('./lib/world.mjs').Dev} Dev */
 /** @typedef {import('./lib/visitor.mjs').Visitor} Visitor */
@@ -20,8 +21,8 @@ export const after = { lapsing: 85, lapsed: 91, unrenewable: 181 }
  */
 
 /** Somebody whose consent is so many days old, and a link for them. */
-async function somebody(world, days = after.lapsing) {
-  const person = await world.person()
+async function somebody(world, days = after.lapsing, details = {}) {
+  const person = await world.person(details)
   await world.bank.advance(days)
   return { ...person, link: await world.backend.reconnectLink(person.consent.id) }
 }
@@ -48,11 +49,51 @@ const withFault = (fault) => async (world, visitor) => {
   return person
 }
 
+/** The links in somebody's mails, oldest first. @param {(href: string) => boolean} wanted */
+export async function linksTo(world, email, wanted = mail.isReconnectLink) {
+  const letters = (await world.bank.mail()).filter((letter) => letter.to === email)
+  return letters.flatMap((letter) => parse(letter.html).querySelectorAll('a[href]').map((a) => a.getAttribute('href') ?? '').filter(wanted))
+}
+
+/** Somebody whose link has expired. */
+async function expired(world, visitor) {
+  const person = await somebody(world)
+  await world.bank.advance(31)
+  await visitor.open(person.link)
+  return person
+}
+
+/** Somebody who was mailed, and what the mail's unsubscribe link shows. */
+async function unsubscribing(world, visitor) {
+  const person = await somebody(world)
+  await visitor.open((await linksTo(world, person.email, mail.isUnsubscribeLink)).at(-1))
+  return person
+}
+
 /** @type {Record<string, Scene>} */
 export const scenes = {
   'reconnect-lapsing': { page: pages.reconnectLapsing, becomes: 'kept', reach: open(after.lapsing) },
   'reconnect-lapsed': { page: pages.reconnectLapsed, becomes: 'kept', reach: open(after.lapsed) },
   'reconnect-unrenewable': { page: pages.reconnectUnrenewable, becomes: 'kept', reach: open(after.unrenewable) },
+  'reconnect-german': {
+    page: pages.reconnectGerman, becomes: 'kept',
+    async reach(world, visitor) {
+      const person = await somebody(world, after.lapsing, { locale: 'de-AT', time_zone: 'Europe/Vienna' })
+      await visitor.open(person.link)
+      return person
+    },
+  },
+  'reconnect-newer': {
+    page: pages.newerSent, becomes: 'kept',
+    async reach(world, visitor) {
+      const person = await world.person()
+      await world.bank.advance(after.lapsing)
+      const [first] = await linksTo(world, person.email)
+      await world.bank.advance(4.5) // a day before, another mail
+      await visitor.open(first)
+      return person
+    },
+  },
   'result-renewed': {
     page: pages.renewed, becomes: 'renewed',
     async reach(world, visitor) {
@@ -78,9 +119,9 @@ export const scenes = {
       return person
     },
   },
-  'result-other-accounts': { page: pages.otherLogin, becomes: 'kept', reach: withFault('same_id_other_accounts') },
+  'result-other-accounts': { page: pages.otherAccounts, becomes: 'kept', reach: withFault('same_id_other_accounts') },
   'result-bank-trouble': { page: pages.bankTrouble, becomes: 'kept', reach: withFault('server_error') },
-  'result-code-refused': { page: pages.bankTrouble, becomes: 'kept', reach: withFault('code_already_used') },
+  'result-code-refused': { page: pages.codeRefused, becomes: 'kept', reach: withFault('code_already_used') },
   'result-bank-away': { page: pages.bankAway, becomes: 'kept', reach: withFault('internal_error') },
   'press-bank-away': {
     page: pages.bankAway, becomes: 'kept',
@@ -101,12 +142,35 @@ export const scenes = {
       return person
     },
   },
-  'link-expired': {
-    page: pages.linkExpired, becomes: 'kept',
+  'link-expired': { page: pages.linkExpired, becomes: 'kept', reach: expired },
+  'link-sent-anew': {
+    page: pages.newLinkSent, becomes: 'kept',
+    async reach(world, visitor) {
+      const person = await expired(world, visitor)
+      await newLinkButton(visitor.page).click()
+      return person
+    },
+  },
+  'link-asked-often': {
+    page: pages.askedOften, becomes: 'kept',
+    async reach(world, visitor) {
+      const person = await expired(world, visitor)
+      for (const last of [false, false, false, true]) {
+        await newLinkButton(visitor.page).click()
+        if (last) break
+        await visitor.sees(pages.newLinkSent)
+        await visitor.open(person.link)
+      }
+      return person
+    },
+  },
+  'link-moved': {
+    page: pages.moved, becomes: 'kept',
     async reach(world, visitor) {
       const person = await somebody(world)
-      await world.bank.advance(31)
-      await visitor.open(person.link)
+      const [old] = await linksTo(world, person.email)
+      await world.backend.ask(`/v1/users/${person.user}`, { email: `new-${person.email}` }, { method: 'PUT' })
+      await visitor.open(old)
       return person
     },
   },
@@ -131,7 +195,7 @@ export const scenes = {
     },
   },
   'link-erased-user': {
-    page: pages.erased, becomes: 'revoked',
+    page: pages.ended, becomes: 'revoked',
     async reach(world, visitor) {
       const person = await somebody(world)
       await world.backend.ask(`/v1/users/${person.user}`, undefined, { method: 'DELETE', status: 204 })
@@ -170,6 +234,23 @@ export const scenes = {
     async reach(world, visitor) {
       const person = await somebody(world)
       await visitor.open(`${world.api}/callback?code=abc&state=demo.xyz&error_description=${encodeURIComponent('<script>alert(1)</script>')}`)
+      return person
+    },
+  },
+  'nothing-here': {
+    page: pages.nowhere, becomes: 'kept',
+    async reach(world, visitor) {
+      const person = await somebody(world)
+      await visitor.open(`${world.api}/nothing-here`)
+      return person
+    },
+  },
+  unsubscribe: { page: pages.stopReminders, becomes: 'kept', reach: unsubscribing },
+  unsubscribed: {
+    page: pages.remindersStopped, becomes: 'kept',
+    async reach(world, visitor) {
+      const person = await unsubscribing(world, visitor)
+      await stopButton(visitor.page).click()
       return person
     },
   },

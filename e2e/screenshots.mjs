@@ -14,16 +14,17 @@ const pictures = /** @type {const} */ ([
   ['reconnect-dark', 'reconnect-lapsing', 'dark'],
   ['result-renewed', 'result-renewed', 'light'],
   ['result-other-login', 'result-other-login', 'light'],
+  ['link-expired', 'link-expired', 'light'],
 ])
 
 await mkdir(out, { recursive: true })
 const [world, browser] = await Promise.all([Dev.start(), launch()])
 try {
   for (const [file, name, colorScheme] of pictures) {
-    const visitor = await Visitor.arrive(browser, world.origins, { colorScheme, viewport: phone, deviceScaleFactor: 2 })
+    const visitor = await Visitor.arrive(browser, world.origins, { colorScheme, viewport: phone, deviceScaleFactor: 1.25 })
     await scenes[name].reach(world, visitor)
     await visitor.sees(scenes[name].page)
-    await visitor.page.screenshot({ path: `${out}${file}.png`, animations: 'disabled' })
+    await visitor.page.screenshot({ path: `${out}${file}.png`, animations: 'disabled', fullPage: true })
     await visitor.leave()
     console.log(`docs/images/${file}.png`)
   }

@@ -48,7 +48,7 @@ func (b *batch) compose(p *parcel) (Message, error) {
 		l.About = append(l.About, About{Consent: &p.about[i].consent, Link: p.about[i].link})
 	}
 	var err error
-	if l.Unsubscribe, err = b.Links.UnsubscribeLink(b.app, p.user.ID); err != nil {
+	if l.Unsubscribe, err = b.Links.UnsubscribeLink(b.app, p.user); err != nil {
 		return Message{}, err
 	}
 	return Render(p.Digest.ID, &l)

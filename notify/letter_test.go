@@ -295,8 +295,8 @@ func TestTheUnsubscribeLinkIsInTheMailAndInItsHeader(t *testing.T) {
 
 type unsubscribing struct{ links }
 
-func (unsubscribing) UnsubscribeLink(app *consent.Application, userID string) (string, error) {
-	return "https://consents.example/u/" + app.Slug + "." + userID, nil
+func (unsubscribing) UnsubscribeLink(app *consent.Application, user *consent.User) (string, error) {
+	return "https://consents.example/u/" + app.Slug + "." + user.ID, nil
 }
 
 func TestLongLinesAreBrokenBetweenWords(t *testing.T) {

@@ -23,7 +23,7 @@ type Links interface {
 	// often a message is made.
 	MessageLinks(ctx context.Context, app *consent.Application, want []consent.MessageLink) ([]string, error)
 	// UnsubscribeLink makes the link by which the user ends the reminders.
-	UnsubscribeLink(app *consent.Application, userID string) (string, error)
+	UnsubscribeLink(app *consent.Application, user *consent.User) (string, error)
 }
 
 // Gate says whether messages may leave now. See connector.

@@ -13,10 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/locale"
 )
 
-func (links) UnsubscribeLink(app *consent.Application, userID string) (string, error) {
-	return "https://consents.example/u/" + app.Slug + "." + userID, nil
+func (links) UnsubscribeLink(app *consent.Application, user *consent.User) (string, error) {
+	return "https://consents.example/u/" + app.Slug + "." + user.ID, nil
 }
 
 // reached is a desk with both channels.
@@ -112,7 +113,7 @@ func TestEachChannelTellsByItself(t *testing.T) {
 	require.Len(t, r.texts.sent, 1)
 	assert.Equal(t, Message{
 		ID: digests[consent.ChannelSMS], To: "+442071838750",
-		Text: "Acme: access to Mock Bank ends on 2 March, 09:00 UTC. Keep it: https://consents.example/r/" + con.ID,
+		Text: "Acme: access to Mock Bank ends on 2 March 2027, 09:00 UTC. Keep it: https://consents.example/r/" + con.ID,
 	}, r.texts.sent[0])
 	for _, channel := range []consent.Channel{consent.ChannelEmail, consent.ChannelSMS} {
 		assert.Equal(t, map[string]consent.Outcome{"before_1d": consent.OutcomeSent}, r.told(con, channel))
@@ -434,12 +435,18 @@ func TestTextsFitTwoSegments(t *testing.T) {
 		{"another script leaves the bank out", "Acme", "Сбербанк " + long, "Acme: access to your bank stopped"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, status := range []consent.Status{consent.Lapsing, consent.Lapsed, consent.Unrenewable} {
-				s := short{status: status, early: true, more: 11, application: tt.application, bank: tt.bank, link: link, at: "30 September, 15:04 CEST"}
-				text := s.fitted()
-				assert.LessOrEqual(t, segments(text), 2, text)
-				assert.Contains(t, text, link)
-				assert.NotContains(t, text, "\n")
+			at := time.Date(2026, 9, 30, 13, 4, 0, 0, time.UTC)
+			for _, lang := range locale.All() {
+				for _, status := range []consent.Status{consent.Lapsing, consent.Lapsed, consent.Unrenewable} {
+					for _, early := range []bool{false, true} {
+						s := short{lang: lang, status: status, early: early, more: 11, application: tt.application, bank: tt.bank, link: link, at: lang.DateTime(at, locale.Zone("Europe/Paris"))}
+						text := s.fitted()
+						assert.LessOrEqual(t, segments(text), 2, text)
+						assert.Contains(t, text, link)
+						assert.NotContains(t, text, "\n")
+						assert.NotContains(t, text, "sms.", "a message that is missing")
+					}
+				}
 			}
 			s := short{status: consent.Lapsed, application: tt.application, bank: tt.bank, link: link, at: "30 September, 15:04 CEST"}
 			assert.True(t, strings.HasPrefix(s.fitted(), tt.want), s.fitted())
@@ -465,7 +472,7 @@ func TestTextsSayWhatIs(t *testing.T) {
 	r.writable("ada", "", "+442071838750", "Europe/Berlin")
 	con := r.lapsing("ada", "Mock Bank", r.at.Add(day))
 	for _, want := range []string{
-		"access to Mock Bank ends on 2 March, 10:00 CET. Keep it: ", "access to Mock Bank stopped on 2 March, 10:00 CET. Reconnect: ",
+		"access to Mock Bank ends on 2 March 2027, 10:00 CET. Keep it: ", "access to Mock Bank stopped on 2 March 2027, 10:00 CET. Reconnect: ",
 	} {
 		require.NotEmpty(t, r.swept())
 		for _, id := range r.swept() {
@@ -478,6 +485,6 @@ func TestTextsSayWhatIs(t *testing.T) {
 	for _, id := range r.swept() {
 		r.send(id)
 	}
-	assert.Contains(t, r.texts.sent[len(r.texts.sent)-1].Text, "stopped on 2 March, 10:00 CET. Link it again: ")
+	assert.Contains(t, r.texts.sent[len(r.texts.sent)-1].Text, "stopped on 2 March 2027, 10:00 CET. Link it again: ")
 	assert.Empty(t, r.unreachableEvents(con), "who is told by SMS is reached")
 }

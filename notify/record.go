@@ -49,8 +49,17 @@ func (r *record) wait(p *parcel, until time.Time, reason string) {
 func (r *record) putBack(p *parcel) { r.wait(p, r.now(), p.Digest.Reason) }
 
 func (r *record) postpone(p *parcel, until time.Time, reason string) {
-	p.Digest.DueAt, p.Digest.Reason = until, reason
+	p.Digest.DueAt = until
+	putOff(&p.Digest, reason)
 	r.later, p.done = append(r.later, p.Digest), true
+}
+
+// putOff says why a message waits. One that its user asked for stays known as
+// that: it waits out no quiet hours.
+func putOff(d *consent.Digest, reason string) {
+	if d.Reason != consent.DigestAsked {
+		d.Reason = reason
+	}
 }
 
 // again makes a message due later that could not be sent, or gives it up.

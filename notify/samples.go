@@ -37,7 +37,7 @@ func Samples(language string) []Sample {
 		return l
 	}
 	mock := func(lapse time.Duration) *consent.Consent {
-		return bank("Banque Exemple", "FR76 •••• 4321", lapse)
+		return bank("Banque Lumière", "FR76 •••• 4321", lapse)
 	}
 	early := mock(-2 * time.Hour)
 	early.EndedAt, early.ExpiresAt, early.EndedReason = early.LapsesAt, now.Add(40*day), "access_denied"

@@ -1,26 +1,27 @@
 package notify
 
 import (
-	"fmt"
-
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/locale"
 )
 
-// composeText writes the SMS: one sentence about the nearest lapse, and its
-// link.
+// composeText writes the SMS in the user's language: one sentence about the
+// nearest lapse, and its link.
 func (n *Notifier) composeText(app *consent.Application, user *consent.User, d consent.Digest, about []told) (Message, error) {
 	con := &about[0].consent
+	lang := locale.Match(user.Locale)
 	s := short{
+		lang:   lang,
 		status: con.Status(n.now()), early: con.EndedEarly(), more: len(about) - 1,
-		application: app.Name, bank: con.BankName, link: about[0].link,
-		// Without a year, which nobody doubts of something that is near.
-		at: con.LapsesAt.In(zoneOf(user)).Format("2 January, 15:04 MST"),
+		application: oneLine(app.Name), bank: oneLine(con.BankName), link: about[0].link,
+		at: lang.DateTime(con.LapsesAt, zoneOf(user)),
 	}
 	return Message{ID: d.ID, To: user.Phone, Text: s.fitted()}, nil
 }
 
 // short is what an SMS says.
 type short struct {
+	lang                        locale.Language
 	status                      consent.Status
 	early                       bool
 	more                        int // how many other consents fall due with this one
@@ -43,7 +44,7 @@ func (s *short) fitted() string {
 	tries[2].application, tries[2].bank = cut(s.application), ""
 	text := ""
 	for i := range tries {
-		if text = gsm(tries[i].english()); segments(text) <= segmentsAllowed {
+		if text = gsm(tries[i].said()); segments(text) <= segmentsAllowed {
 			break
 		}
 	}
@@ -57,24 +58,20 @@ func cut(name string) string {
 	return name
 }
 
-// english are the words. Another language is another function like this one.
-func (s *short) english() string {
-	bank := s.bank
-	if bank == "" {
-		bank = "your bank"
-	}
-	more := ""
+// said are the words. Each name is isolated there, so that it turns no others.
+func (s *short) said() string {
+	more := locale.Sentence("")
 	if s.more > 0 {
-		more = fmt.Sprintf(" (and %d more)", s.more)
+		more = locale.Sentence(s.lang.Say("sms.more", "Count", s.more))
 	}
 	switch {
 	case s.status == consent.Unrenewable:
-		return fmt.Sprintf("%s: access to %s%s stopped on %s. Link it again: %s", s.application, bank, more, s.at, s.link)
+		return s.lang.Say("sms.unrenewable", "App", s.application, "Bank", s.bank, "More", more, "When", s.at, "Link", s.link)
 	case s.status == consent.Lapsed && s.early:
-		return fmt.Sprintf("%s: access to %s%s was ended early, on %s. Reconnect: %s", s.application, bank, more, s.at, s.link)
+		return s.lang.Say("sms.early", "App", s.application, "Bank", s.bank, "More", more, "When", s.at, "Link", s.link)
 	case s.status == consent.Lapsed:
-		return fmt.Sprintf("%s: access to %s%s stopped on %s. Reconnect: %s", s.application, bank, more, s.at, s.link)
+		return s.lang.Say("sms.stopped", "App", s.application, "Bank", s.bank, "More", more, "When", s.at, "Link", s.link)
 	default:
-		return fmt.Sprintf("%s: access to %s%s ends on %s. Keep it: %s", s.application, bank, more, s.at, s.link)
+		return s.lang.Say("sms.ends", "App", s.application, "Bank", s.bank, "More", more, "When", s.at, "Link", s.link)
 	}
 }

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -259,12 +260,14 @@ func (r *run) deliver(ctx context.Context, secrets []string, d consent.Delivery)
 		}
 		paused = e.Answered(a.Delivered(), now)
 	})
-	r.note(&d, a, err != nil || e.Status != consent.EndpointActive)
+	changed := e.URL != r.endpoint.URL || !bytes.Equal(e.Secret, r.endpoint.Secret)
+	r.note(&d, a, err != nil || changed || e.Status != consent.EndpointActive) // the next job begins with what it is now
 	switch {
 	case err != nil:
 		return err
 	case gone:
-		r.Log.Warn("webhook endpoint is gone: it answered 410", "endpoint", e.ID, "application", e.ApplicationID)
+		r.Log.Error("webhook endpoint is gone: it answered 410", "endpoint", e.ID, "application", e.ApplicationID)
+		return r.Paused(context.WithoutCancel(ctx), e)
 	case paused:
 		r.Log.Error("webhook endpoint paused: it fails", "endpoint", e.ID, "application", e.ApplicationID, "failures", e.Failures, "since", e.FailingSince)
 		return r.Paused(context.WithoutCancel(ctx), e)

@@ -87,7 +87,12 @@ func Migrate(ctx context.Context, db *sql.DB, sqlite bool) error {
 	return nil
 }
 
-// Check fails where River's tables are not up to date.
+// ErrOutdated says that River's tables are not up to date; Migrate brings them
+// there.
+var ErrOutdated = errors.New("the job tables are not up to date")
+
+// Check fails, with ErrOutdated in the chain, where River's tables are not up to
+// date.
 func Check(ctx context.Context, db *sql.DB, sqlite bool) error {
 	m, err := rivermigrate.New(driver(db, sqlite), nil)
 	if err != nil {
@@ -98,7 +103,7 @@ func Check(ctx context.Context, db *sql.DB, sqlite bool) error {
 		return fmt.Errorf("look at the job tables: %w", err)
 	}
 	if !res.OK {
-		return errors.New("the job tables are not up to date: run 'reconsent migrate up'")
+		return ErrOutdated
 	}
 	return nil
 }

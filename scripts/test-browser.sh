@@ -2,7 +2,7 @@
 # Runs the tests in a browser, against the real binary:
 #
 #   scripts/test-browser.sh              all of them
-#   scripts/test-browser.sh FILE...      some, for instance e2e/pending/links.mjs
+#   scripts/test-browser.sh FILE...      some, for instance e2e/test/links.test.mjs
 #
 # Fails if one failed, skipped itself, or none ran.
 set -euo pipefail

@@ -49,7 +49,7 @@ var (
 	// application's notices in the place of the digests' few.
 	noticesOf = forEach(`SELECT application_id, consent_id, cycle, stage, channel, digest_id, outcome, EXISTS (
 			SELECT 1 FROM notices t WHERE t.application_id = n.application_id AND t.consent_id = n.consent_id AND t.cycle = n.cycle
-				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%'
+				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%' AND t.stage NOT LIKE 'asked%'
 		) AS told_of_end
 		FROM notices n WHERE application_id = :app AND digest_id = @id`)
 	// Revoked or not is asked in words that no partial index is made of: of the

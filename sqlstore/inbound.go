@@ -18,7 +18,7 @@ var (
 	checkNow = both(`UPDATE consents SET next_check_at = :now WHERE application_id = :app AND credentials_id = :credentials AND provider = :provider
 		AND custody = 'ours' AND refresh_token IS NOT NULL AND revoked_at IS NULL AND NOT pending AND ended_at IS NULL
 		AND consented_at < :at AND (next_check_at IS NULL OR next_check_at > :now)
-		AND NOT EXISTS (SELECT 1 FROM inbound_events n WHERE n.application_id = :app AND n.provider = :provider AND n.credentials_id = :credentials AND n.at > :at)`)
+		AND NOT EXISTS (SELECT 1 FROM inbound_events n WHERE n.application_id = :app AND n.provider = :provider AND n.credentials_id = :credentials AND n.at > :at AND n.kind <> 'other')`)
 	endInbound   = both(`UPDATE inbound_events SET processed_at = :now WHERE application_id = :app AND provider = :provider AND id = :id`)
 	purgeInbound = both(`DELETE FROM inbound_events WHERE (application_id, provider, id) IN (
 		SELECT application_id, provider, id FROM inbound_events WHERE received_at <= :before ORDER BY received_at LIMIT :limit)`)

@@ -130,26 +130,27 @@ func (c *crowd) sweep(ctx context.Context, round, workers int) (int64, error) {
 	return taken.Load(), err
 }
 
-// yardstick is the same in one statement, on PostgreSQL.
+// yardstick is the same in one statement, on PostgreSQL: at $1, with ids that
+// ascend from $2 as the sweep's do.
 const yardstick = `WITH due AS MATERIALIZED (
 		SELECT application_id, id, user_id, cycle, seq, next_stage_at, lapses_at,
-			'dgt_' || replace(gen_random_uuid()::text, '-', '') AS digest FROM consents
+			lpad(to_hex($2 + row_number() OVER ()), 32, '0') AS fresh FROM consents
 		WHERE next_stage_at <= $1 AND revoked_at IS NULL AND NOT pending
 	), moved AS (
 		UPDATE consents c SET next_stage_at = d.lapses_at - 7 * 86400000000, seq = d.seq + 1, announced = 'before_30d', parked_at = NULL, parked_reason = ''
 		FROM due d WHERE c.application_id = d.application_id AND c.id = d.id
 	), told AS (
 		INSERT INTO events (application_id, consent_id, seq, id, type, at, cycle, stage, data)
-		SELECT application_id, id, seq + 1, 'evt_' || replace(gen_random_uuid()::text, '-', ''), 'consent.lapsing', $1, cycle, 'before_30d',
+		SELECT application_id, id, seq + 1, 'evt_' || fresh, 'consent.lapsing', $1, cycle, 'before_30d',
 			'{"due_at":"' || to_char(to_timestamp(next_stage_at / 1e6), 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '","lapses_at":"' ||
 				to_char(to_timestamp(lapses_at / 1e6), 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || '"}'
 		FROM due
 	), digested AS (
 		INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at)
-		SELECT d.application_id, d.digest, d.user_id, 'email', 'open', $1, $1 FROM due d JOIN users u ON u.application_id = d.application_id AND u.id = d.user_id
+		SELECT d.application_id, 'dgt_' || d.fresh, d.user_id, 'email', 'open', $1, $1 FROM due d JOIN users u ON u.application_id = d.application_id AND u.id = d.user_id
 		WHERE u.email <> '' ON CONFLICT (application_id, user_id, channel) WHERE state = 'open' DO UPDATE SET user_id = excluded.user_id
 	) INSERT INTO notices (application_id, consent_id, cycle, stage, channel, digest_id, outcome)
-		SELECT application_id, id, cycle, 'before_30d', 'email', digest, 'waiting' FROM due ON CONFLICT DO NOTHING`
+		SELECT application_id, id, cycle, 'before_30d', 'email', 'dgt_' || fresh, 'waiting' FROM due ON CONFLICT DO NOTHING`
 
 // BenchmarkSweep compares, in rows a second and in one run, a sweep in batches
 // with one statement that does the same writes.
@@ -179,7 +180,7 @@ func BenchmarkSweep(b *testing.B) {
 					n, err := int64(0), error(nil)
 					if way == "one statement" {
 						var res sql.Result
-						if res, err = c.db.ExecContext(b.Context(), yardstick, crowdTime(i+1).UnixMicro()); err == nil {
+						if res, err = c.db.ExecContext(b.Context(), yardstick, crowdTime(i+1).UnixMicro(), c.ids.Add(int64(due))-int64(due)); err == nil {
 							n, err = res.RowsAffected()
 						}
 					} else {

@@ -65,7 +65,7 @@ func dev(ctx context.Context, std stdio, o devOptions) error {
 	defer stop()
 	group, ctx := newServing(ctx)
 	d := &development{memo: memo, log: c.logger(std), group: group, up: make(chan struct{})}
-	defer d.close()
+	defer d.close() //nolint:contextcheck // ctx is over by then
 	err = d.open(ctx, o, c)
 	if err == nil {
 		err = d.ready.print(std, o.json)
@@ -198,8 +198,12 @@ See your consent, let 91 days pass, and ask for a link to renew it:
   curl -s %s/reauthuri -H 'Authorization: Bearer %s' \
     -H 'Content-Type: application/json' -d '{"consent_id":"con_..."}'
 
+Read what people were mailed meanwhile; the link in it leads to the page:
+
+  curl -s %s/_control/mail
+
 Stop with Ctrl-C; everything is kept.
-`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey)
+`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey, r.Sandbox)
 	return err
 }
 

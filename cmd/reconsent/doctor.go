@@ -144,6 +144,7 @@ func (d *doctor) schema(ctx context.Context, c config) bool {
 		return false
 	}
 	list, err := store.MigrationStatus(ctx)
+	jobs := checkJobs(ctx, store)
 	if err = errors.Join(err, store.Close()); err != nil {
 		d.fail("database: %v", err)
 		return false
@@ -156,6 +157,10 @@ func (d *doctor) schema(ctx context.Context, c config) bool {
 	}
 	if missing > 0 {
 		d.fail("schema: %d of %d migrations are missing; run 'reconsent migrate up'", missing, len(list))
+		return false
+	}
+	if jobs != nil {
+		d.fail("schema: %v", jobs)
 		return false
 	}
 	d.ok("database answers, schema is up to date")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	gomail "github.com/wneessen/go-mail"
 	"golang.org/x/sync/errgroup"
@@ -44,7 +45,10 @@ func (c *counter) serve(b *testing.B) (address string) {
 	server.Domain, server.ErrorLog = "localhost", log.New(io.Discard, "", 0)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
-	b.Cleanup(func() { _ = server.Close(); <-done })
+	b.Cleanup(func() {
+		assert.NoError(b, server.Close())
+		assert.NoError(b, <-done)
+	})
 	return l.Addr().String()
 }
 
@@ -82,8 +86,8 @@ func (numberedLinks) MessageLinks(_ context.Context, _ *consent.Application, wan
 	return urls, nil
 }
 
-func (numberedLinks) UnsubscribeLink(_ *consent.Application, userID string) (string, error) {
-	return fmt.Sprintf("https://consents.example/u/ledger.%0100s", userID), nil
+func (numberedLinks) UnsubscribeLink(_ *consent.Application, user *consent.User) (string, error) {
+	return fmt.Sprintf("https://consents.example/u/ledger.%0100s", user.ID), nil
 }
 
 // BenchmarkMail sends reminders from the registry's rows to a mail server on

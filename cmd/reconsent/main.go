@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 	case errors.As(err, new(usageError)):
 		fmt.Fprintln(io.err, "reconsent: "+err.Error())
 		return exitUsage
-	case err == errParked: //nolint:errorlint // beside another fault it is not the answer
+	case errors.Is(err, errParked):
 		return exitParked
 	default:
 		fmt.Fprintln(io.err, "reconsent: "+err.Error())

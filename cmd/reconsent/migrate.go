@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/reconsent/reconsent/scheduler"
 	"github.com/reconsent/reconsent/sqlstore"
 )
 
@@ -58,5 +59,12 @@ func migrationStatus(cmd *cobra.Command, s *sqlstore.Store, std stdio) error {
 			return err
 		}
 	}
-	return nil
+	state := "applied"
+	if err := checkJobs(cmd.Context(), s); errors.Is(err, scheduler.ErrOutdated) {
+		state = "missing"
+	} else if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(std.out, "%-8s %s\n", state, "the job tables (River)")
+	return err
 }

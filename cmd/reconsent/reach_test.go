@@ -150,7 +150,7 @@ func TestADeadServerOfOneChannelDoesNotHoldUpTheOther(t *testing.T) {
 
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
-			go func() { ended <- sys.scheduler.Run(ctx, time.Second) }()
+			go func() { ended <- sys.scheduler.Run(ctx, 8*time.Second) }()
 			receive := func(from chan string) string {
 				select {
 				case to := <-from:

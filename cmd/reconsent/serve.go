@@ -52,7 +52,7 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, sys.close()) }()
+	defer func() { err = errors.Join(err, sys.close()) }() //nolint:contextcheck // ctx is over by then
 	if err := sys.checkCadences(ctx, sweep); err != nil {
 		return err
 	}
@@ -62,6 +62,9 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 	}
 	group, ctx := newServing(ctx)
 	sys.serve(ctx, group, l)
+	if p.mailer == nil {
+		log.Warn("no smtp-url: nobody is mailed by this process, and what it is given to mail is recorded as no_mail")
+	}
 	log.Info("serving", "addr", l.Addr().String(), "base_url", c.baseURL, "version", version)
 	return group.Wait()
 }

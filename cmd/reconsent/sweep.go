@@ -172,6 +172,8 @@ func inDays(d time.Duration) string {
 	switch {
 	case d == day:
 		return "1 day"
+	case d == 0:
+		return "unknown"
 	case d%day == 0:
 		return fmt.Sprintf("%d days", d/day)
 	case d%time.Hour == 0:

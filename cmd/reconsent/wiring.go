@@ -103,7 +103,16 @@ func prepare(ctx context.Context, store *sqlstore.Store, migrate bool) error {
 	if err := store.Prepare(ctx); err != nil {
 		return err
 	}
-	return scheduler.Check(ctx, store.DB(), store.IsSQLite())
+	return checkJobs(ctx, store)
+}
+
+// checkJobs fails where the jobs' tables are not up to date.
+func checkJobs(ctx context.Context, store *sqlstore.Store) error {
+	err := scheduler.Check(ctx, store.DB(), store.IsSQLite())
+	if errors.Is(err, scheduler.ErrOutdated) {
+		err = fmt.Errorf("%w: run 'reconsent migrate up'", err)
+	}
+	return err
 }
 
 // migrateUp brings the registry's tables and the jobs' up to date.
@@ -194,7 +203,8 @@ func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
 	g.serve(ctx, l, api.New(api.Config{Connector: s.connector, Now: s.now, Log: s.log, Version: version}).Handler())
 }
 
-// close gives everything back, once what must not be lost is stored.
+// close gives everything back, once what must not be lost is stored: also where
+// the context that it ran with is over.
 func (s *system) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()

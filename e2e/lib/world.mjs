@@ -57,15 +57,15 @@ export class Dev {
 
   /**
    * Somebody new, with a bank account linked at this moment.
-   * @param {{name?: string}} [details]
+   * @param {{name?: string, locale?: string, time_zone?: string}} [details]
    * @returns {Promise<{user: string, email: string, login: string, consent: any}>}
    */
-  async person({ name = 'Ada' } = {}) {
+  async person({ name = 'Ada', ...details } = {}) {
     const n = ++this.people
     const user = `person-${n}`
     const email = `${user}@example.org`
     const login = `john${n}` // john90 to john100 belong to dev's own examples
-    await this.backend.ask(`/v1/users/${user}`, { email, name }, { method: 'PUT' })
+    await this.backend.ask(`/v1/users/${user}`, { email, name, ...details }, { method: 'PUT' })
     const { uri } = await this.backend.ask('/v1/authuri', { provider: 'sandbox', provider_id: 'mock', user_id: user }, { status: 201 })
     const back = await hop(await signIn(uri, login))
     assert.equal(back.status, 200)
@@ -171,11 +171,11 @@ export class Deployment {
   /**
    * Links an account now, for somebody of an application whose first links count by themselves.
    * @param {Backend} application
-   * @param {{user: string, login: string}} who
+   * @param {{user: string, login: string, password?: string}} who
    */
-  async link(application, { user, login }) {
+  async link(application, { user, login, password }) {
     const { uri } = await application.ask('/v1/authuri', { provider: application.provider, provider_id: 'mock', user_id: user }, { status: 201 })
-    const back = await hop(await signIn(uri, login))
+    const back = await hop(await signIn(uri, login, password))
     assert.equal(back.status, 200, await back.text())
   }
 

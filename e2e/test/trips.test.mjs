@@ -219,7 +219,7 @@ test('the mail that dev caught leads to the page of its consent', { timeout }, a
   const letter = (await world.bank.mail()).findLast((mail) => mail.to === email)
   const visitor = await Visitor.arrive(browser, world.origins)
   await visitor.page.setContent(letter.html)
-  await visitor.page.getByRole('link').click()
+  await visitor.page.getByRole('link', { name: 'Reconnect' }).click()
   await visitor.sees(pages.reconnectLapsed)
   await visitor.renew(login)
   await visitor.sees(pages.renewed)

@@ -168,7 +168,10 @@ func aboutTheMessage(e *gomail.SendError) bool {
 		// recipients for now (RFC 5321 4.5.3.1.10).
 		return e.ErrorCode() != 503 && e.ErrorCode() != 530 && e.ErrorCode() != 552
 	case gomail.ErrSMTPDataClose:
-		return true
+		// A full mailbox, and what the server thinks of us, of our address or of
+		// its own state (RFC 3463 3.3, 3.4, 3.8), say nothing of the recipient's.
+		status := e.EnhancedStatusCode()
+		return e.ErrorCode() != 552 && !strings.HasPrefix(status, "5.2.2") && !strings.HasPrefix(status, "5.3.") && !strings.HasPrefix(status, "5.7.")
 	default:
 		return false
 	}

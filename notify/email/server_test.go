@@ -44,7 +44,7 @@ type server struct {
 type kind int
 
 const (
-	clear kind = iota
+	plain kind = iota
 	withSTARTTLS
 	withTLS
 )
@@ -85,7 +85,7 @@ func newServer(t testing.TB, k kind, password string) (*server, *Mailer) {
 	link := "smtp://" + login + s.address
 	serverSide, clientSide := certificate(t)
 	switch k {
-	case clear:
+	case plain:
 		link += "?tls=none"
 	case withSTARTTLS:
 		srv.TLSConfig = serverSide
@@ -102,7 +102,9 @@ func newServer(t testing.TB, k kind, password string) (*server, *Mailer) {
 		m.Close()
 		assert.NoError(t, srv.Close())
 		_ = l.Close() // where Serve had not begun yet
-		<-done
+		if err := <-done; err != nil {
+			assert.ErrorIs(t, err, net.ErrClosed)
+		}
 	})
 	return s, m
 }

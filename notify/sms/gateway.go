@@ -128,7 +128,8 @@ func (g *gateway) Send(ctx context.Context, m notify.Message) error {
 	if err != nil {
 		return err
 	}
-	res, err := client(ctx, g.base).Do(req)
+	status := 0
+	res, err := client(ctx, g.base, &status).Do(req)
 	if err != nil {
 		return noAnswer(err)
 	}

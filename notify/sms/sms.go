@@ -62,9 +62,12 @@ func e164(number string) (string, error) {
 
 // calling is one message's way out: bound to its context, and with its answer
 // read whole, so that the connection can be used again whatever the reader does.
+// status is what was answered, 0 where nothing was: a message that was taken is
+// not sent again because the rest of the answer was lost.
 type calling struct {
-	ctx  context.Context
-	base http.RoundTripper
+	ctx    context.Context
+	base   http.RoundTripper
+	status *int
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -73,19 +76,22 @@ func (c calling) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	*c.status = res.StatusCode
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err = errors.Join(err, res.Body.Close()); err != nil {
+	if err = errors.Join(err, res.Body.Close()); err != nil && !taken(*c.status) {
 		return nil, err
 	}
 	res.Body = io.NopCloser(bytes.NewReader(text))
 	return res, nil
 }
 
-// client makes one call. A redirect is an answer: what was posted is posted
-// nowhere else.
-func client(ctx context.Context, base http.RoundTripper) *http.Client {
+func taken(status int) bool { return status/100 == 2 }
+
+// client makes one call, and writes the status of its answer. A redirect is an
+// answer: what was posted is posted nowhere else.
+func client(ctx context.Context, base http.RoundTripper, status *int) *http.Client {
 	return &http.Client{
-		Transport:     calling{ctx, base},
+		Transport:     calling{ctx, base, status},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -53,9 +53,10 @@ func (t *twilioMailer) Send(ctx context.Context, m notify.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	status := 0
 	// The library knows no contexts, so each message has a client of its own;
 	// the connections are shared below.
-	c := &twilio.Client{Credentials: twilio.NewCredentials(t.account, t.token), HTTPClient: client(ctx, t.base)}
+	c := &twilio.Client{Credentials: twilio.NewCredentials(t.account, t.token), HTTPClient: client(ctx, t.base, &status)}
 	c.SetAccountSid(t.account)
 	params := &api.CreateMessageParams{To: &to, Body: &m.Text}
 	if strings.HasPrefix(t.from, "MG") && len(t.from) == len("MG")+32 {
@@ -63,7 +64,9 @@ func (t *twilioMailer) Send(ctx context.Context, m notify.Message) error {
 	} else {
 		params.From = &t.from
 	}
-	_, err = api.NewApiServiceWithClient(c).CreateMessage(params)
+	if _, err = api.NewApiServiceWithClient(c).CreateMessage(params); taken(status) {
+		return nil // whatever else could not be read
+	}
 	return meaning(err)
 }
 
@@ -75,6 +78,7 @@ var aboutTheNumber = map[int]bool{
 	21217: true, // phone number does not appear to be valid
 	21610: true, // the recipient has unsubscribed: STOP
 	21614: true, // 'To' number is not a valid mobile number
+	21635: true, // 'To' number cannot be a landline
 }
 
 // meaning tells "never" from "we are not let in" and from everything else. The

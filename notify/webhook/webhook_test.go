@@ -307,7 +307,7 @@ func (n *names) serve(conn net.Conn) {
 func TestASecondDNSAnswerDoesNotLeadInside(t *testing.T) {
 	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "close")
-		w.WriteHeader(204)
+		w.WriteHeader(http.StatusNoContent)
 	})
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(r.URL, "http://"))
 	require.NoError(t, err)

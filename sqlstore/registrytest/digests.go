@@ -281,6 +281,57 @@ var digestTests = []test{
 		require.NoError(w, err)
 		assert.Empty(w, got)
 	}},
+	{"Digest/a user who asks hurries the message that is open", func(w *world) {
+		e := newEra()
+		u := w.addressed()
+		open := w.digestOf(e, u.ID)
+		require.NoError(w, w.postpone(open, e.noon().Add(9*time.Hour), "quiet_hours"))
+		c := w.stored(func(c *consent.Consent) { c.UserID = u.ID })
+		ask := consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id")), Channel: consent.ChannelEmail, DigestID: name("dgt")}
+		require.NoError(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()))
+		got := w.digest(open.ID)
+		assert.Equal(w, e.noon(), got.DueAt)
+		assert.Equal(w, consent.DigestAsked, got.Reason)
+		w.noDigest(ask.DigestID)
+		_, notices := w.frozen(open, e.noon())
+		assert.Len(w, notices, 2)
+		ask.Stage = consent.AskedStage(name("id")) // the open one has left
+		require.NoError(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()))
+		assert.Equal(w, consent.DigestOpen, w.digest(ask.DigestID).State)
+		require.ErrorIs(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()), consent.ErrExists)
+	}},
+	{"Digest/counted once, by whoever holds it", func(w *world) {
+		e := newEra()
+		d, _ := w.frozen(w.digestOf(e, w.addressed().ID), e.noon())
+		stranger := d
+		stranger.ClaimID = "another"
+		require.ErrorIs(w, w.r.CountDigest(w.Context(), stranger), consent.ErrClaimLost)
+		assert.False(w, w.digest(d.ID).Counted)
+		require.NoError(w, w.r.CountDigest(w.Context(), d))
+		assert.True(w, w.digest(d.ID).Counted)
+	}},
+	{"Digest/notices that have to wait go on in another", func(w *world) {
+		e := newEra()
+		u := w.addressed()
+		d := w.digestOf(e, u.ID)
+		later := newEra()
+		w.dueAt(later.at(time.Hour), u.ID)
+		require.Len(w, w.flagged(later.due(), announce("lapse", time.Time{})), 1)
+		d, notices := w.frozen(d, e.noon())
+		require.Len(w, notices, 2)
+		stranger := d
+		stranger.ClaimID = "another"
+		fresh, due := name("dgt"), e.noon().Add(10*time.Minute)
+		require.ErrorIs(w, w.r.PutOffNotices(w.Context(), stranger, notices[:1], fresh, due), consent.ErrClaimLost)
+		w.noDigest(fresh)
+		require.NoError(w, w.r.PutOffNotices(w.Context(), d, notices[:1], fresh, due))
+		other := w.digest(fresh)
+		assert.Equal(w, consent.DigestOpen, other.State)
+		assert.Equal(w, due, other.DueAt)
+		_, moved := w.frozen(other, due)
+		assert.Equal(w, told(notices[:1]), told(moved))
+		require.NoError(w, w.finish(d, notices[1:]))
+	}},
 	{"Digest/links of messages", func(w *world) {
 		e := newEra()
 		a, b := w.dueAt(e.at(time.Hour), w.addressed().ID), w.dueAt(e.at(time.Hour), w.addressed().ID)

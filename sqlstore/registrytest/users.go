@@ -103,8 +103,10 @@ var userTests = []test{
 		require.NoError(w, w.r.EraseUser(w.Context(), w.app.ID, u.ID, "erased_1"))
 		_, err = w.r.User(w.Context(), w.app.ID, u.ID)
 		require.ErrorIs(w, err, consent.ErrNotFound)
-		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
-		require.ErrorIs(w, err, consent.ErrNotFound)
+		kept, err := w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
+		require.NoError(w, err, "its page says that the connection has ended")
+		l.UserID, l.ReturnTo, l.State, l.AddressHash = "erased_1", "", nil, nil
+		assert.Equal(w, l, kept)
 		c = w.look(c)
 		assert.Equal(w, "erased_1", c.UserID)
 		assert.Empty(w, c.AccountLabel)

@@ -1,6 +1,5 @@
-// Links that lead nowhere any more, and what the page then offers (item 2 of
-// the reach issue; what happened to others: links dead when clicked, and old
-// links that stay powerful). Moves to test/ when the pages do this.
+// Links that lead nowhere any more, and what the page then offers: others had
+// links that were dead when clicked, and old links that stayed powerful.
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
@@ -8,15 +7,14 @@ import { parse } from 'node-html-parser'
 import { hop } from '../lib/bank.mjs'
 import { launch, Visitor } from '../lib/visitor.mjs'
 import { Dev } from '../lib/world.mjs'
-import { pages } from '../pages.mjs'
-import { after as days } from '../scenes.mjs'
+import { newLinkButton, pages } from '../pages.mjs'
+import { after as days, linksTo as linksIn } from '../scenes.mjs'
 
 const [world, browser] = await Promise.all([Dev.start(), launch()])
 after(() => Promise.all([browser.close(), world.stop()]))
 
 const timeout = 60_000
-const sendNew = (page) => page.getByRole('button', { name: /send me a new/i })
-const linksTo = async (email) => (await world.bank.mail()).filter((m) => m.to === email).map((m) => parse(m.html).querySelector('a[href*="/r/"]')?.getAttribute('href') ?? '')
+const linksTo = (email) => linksIn(world, email)
 
 async function expired() {
   const person = await world.person()
@@ -34,8 +32,8 @@ test('an expired link has one button, which mails a new one to the known address
   await visitor.sees(pages.linkExpired)
   assert.ok(!(await visitor.page.content()).includes(email), 'the address is not shown')
   assert.equal(await visitor.page.getByRole('textbox').count(), 0, 'and none can be typed')
-  await sendNew(visitor.page).click()
-  await visitor.page.getByRole('heading', { level: 1 }).filter({ hasText: /on its way|sent/i }).waitFor()
+  await newLinkButton(visitor.page).click()
+  await visitor.sees(pages.newLinkSent)
   await world.bank.advance(0.01) // what became due is done when this answers
   const mails = await linksTo(email)
   assert.equal(mails.length, before + 1)
@@ -57,9 +55,8 @@ test('the fourth new link within an hour is refused', { timeout }, async () => {
   const visitor = await Visitor.arrive(browser, world.origins)
   for (const status of [200, 200, 200, 429]) {
     await visitor.open(link)
-    await sendNew(visitor.page).click()
-    await visitor.page.waitForLoadState()
-    assert.equal(visitor.answer?.status(), status)
+    await newLinkButton(visitor.page).click()
+    await visitor.sees(status === 200 ? pages.newLinkSent : pages.askedOften)
   }
   await visitor.leave()
   await world.bank.advance(0.01)
@@ -86,8 +83,7 @@ test('another address: the links that went to the former one are dead', { timeou
   await world.backend.ask(`/v1/users/${user}`, { email: 'new@example.org' }, { method: 'PUT' })
   const visitor = await Visitor.arrive(browser, world.origins)
   await visitor.open(link)
-  await visitor.page.getByRole('heading', { level: 1 }).waitFor()
-  assert.equal(visitor.answer?.status(), 410)
+  await visitor.sees(pages.moved)
   assert.equal((await hop(link, { method: 'POST', body: new URLSearchParams({ proceed: 'x' }) })).status, 410)
   await visitor.leave()
 })
