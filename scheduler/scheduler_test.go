@@ -206,7 +206,7 @@ func TestTheTablesAreMadeOnce(t *testing.T) {
 		require.NoError(t, scheduler.Check(t.Context(), d.db, d.sqlite))
 		require.NoError(t, scheduler.Migrate(t.Context(), d.db, d.sqlite))
 		d.exec(t, `DELETE FROM river_migration WHERE version = (SELECT max(version) FROM river_migration)`)
-		require.ErrorContains(t, scheduler.Check(t.Context(), d.db, d.sqlite), "reconsent migrate up")
+		require.ErrorIs(t, scheduler.Check(t.Context(), d.db, d.sqlite), scheduler.ErrOutdated)
 	})
 	empty := &database{sqlite: true, url: "file:" + filepath.Join(t.TempDir(), "empty.db")}
 	require.Error(t, scheduler.Check(t.Context(), empty.connect(t), true))
