@@ -99,11 +99,13 @@ func (c *Connector) sweepNext(ctx context.Context, filter *consent.DueFilter, do
 	if err != nil {
 		return false, err
 	}
+	var last consent.Consent // where it is the only one, the one that was at fault
 	judged, err := c.registry.Flag(ctx, *filter, func(con *consent.Consent) consent.Judgement {
+		last = *con
 		return c.judge(apps[con.ApplicationID], con, filter.Now)
 	})
 	if errors.Is(err, consent.ErrExists) || errors.Is(err, consent.ErrRejected) {
-		return true, c.narrow(ctx, filter, err)
+		return true, c.narrow(ctx, filter, last, err)
 	}
 	if err != nil || len(judged) == 0 {
 		return false, err
@@ -124,17 +126,17 @@ func (c *Connector) sweepNext(ctx context.Context, filter *consent.DueFilter, do
 
 // narrow halves a batch that the database refuses, down to the one consent that
 // is at fault: that one is parked, so that it keeps nobody else back.
-func (c *Connector) narrow(ctx context.Context, filter *consent.DueFilter, cause error) error {
+func (c *Connector) narrow(ctx context.Context, filter *consent.DueFilter, last consent.Consent, cause error) error {
 	if filter.Limit > 1 {
 		filter.Limit /= 2
 		return nil
 	}
-	con, err := c.registry.ParkNext(ctx, *filter, consent.Park(consent.ParkedUnwritable, filter.Now))
+	err := c.registry.Park(ctx, last, consent.Park(consent.ParkedUnwritable, filter.Now), filter.Now)
 	if errors.Is(err, consent.ErrNotFound) {
-		return nil // somebody else has it in hand
+		return nil // somebody else has parked it
 	}
 	if err == nil {
-		c.log.Error("consent parked: what is due cannot be written", "consent", con.ID, "application", con.ApplicationID, "error", cause)
+		c.log.Error("consent parked: what is due cannot be written", "consent", last.ID, "application", last.ApplicationID, "error", cause)
 	}
 	return err
 }

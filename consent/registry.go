@@ -363,10 +363,9 @@ type Sweeping interface {
 	// step: times, events, notices. Consents that another sweep has in hand are
 	// passed over. judge must have no effects: it may run more than once.
 	Flag(ctx context.Context, d DueFilter, judge func(*Consent) Judgement) ([]Judged, error)
-	// ParkNext parks the first consent of a batch, for a reason, and returns it as
-	// it is then: the one way on where it cannot be written otherwise. ErrNotFound
-	// where nothing is due.
-	ParkNext(ctx context.Context, d DueFilter, f Flag) (Consent, error)
+	// Park parks a due consent, for the reason of f: the one way on where it
+	// cannot be written otherwise. ErrNotFound where it has moved since.
+	Park(ctx context.Context, c Consent, f Flag, now time.Time) error
 	// Rearm writes LapsingAt and NextStageAt of consents that still lapse when
 	// they did, in the same cycle, and reports how many do. What is due already
 	// stays due: a sweep judges it.

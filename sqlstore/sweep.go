@@ -38,9 +38,10 @@ var (
 	noticeColumns  = strings.Fields(`application_id id user_id cycle stage channel`)
 	digestColumns  = strings.Fields(`application_id id user_id channel`)
 
-	listDue  = both(`SELECT ` + dueColumns + fromDue)
-	takeDue  = sideBySide(`SELECT `+dueColumns+reachColumns+fromDue+` FOR UPDATE SKIP LOCKED`, `SELECT `+dueColumns+reachColumns+fromDue)
-	parkNext = sideBySide(parkDue(` FOR UPDATE SKIP LOCKED`), parkDue(``))
+	listDue = both(`SELECT ` + dueColumns + fromDue)
+	takeDue = sideBySide(`SELECT `+dueColumns+reachColumns+fromDue+` FOR UPDATE SKIP LOCKED`, `SELECT `+dueColumns+reachColumns+fromDue)
+	parkOne = both(`UPDATE consents SET next_stage_at = :again, parked_at = COALESCE(parked_at, :now), parked_reason = :reason
+		WHERE application_id = :app AND id = :id AND next_stage_at = :was`)
 
 	flagConsents = withTable(flaggedColumns, `UPDATE consents SET next_stage_at = NULLIF(r.next_stage_at, 0), seq = r.seq,
 			announced = r.announced, parked_at = NULLIF(r.parked_at, 0), parked_reason = r.parked_reason,
@@ -70,11 +71,6 @@ var (
 	countParked = both(`SELECT count(*) FROM consents WHERE parked_at IS NOT NULL`)
 	listParked  = both(`SELECT ` + dueColumns + ` FROM consents WHERE parked_at IS NOT NULL ORDER BY application_id, parked_at LIMIT :limit`)
 )
-
-func parkDue(lock string) string {
-	return `UPDATE consents SET next_stage_at = :again, parked_at = COALESCE(parked_at, :now), parked_reason = :reason
-		WHERE (application_id, id) IN (SELECT application_id, id` + fromDue + lock + `) RETURNING ` + dueColumns
-}
 
 // before every moment that a consent could be due at.
 const beforeAll = -1 << 62
@@ -189,13 +185,11 @@ func (q query) flag(ctx context.Context, judged []consent.Judged, rows []dueRow,
 	return q.tellMany(ctx, heard)
 }
 
-// ParkNext implements consent.Sweeping.
-func (s *Store) ParkNext(ctx context.Context, d consent.DueFilter, f consent.Flag) (consent.Consent, error) {
-	arg := dueArgs(d)
-	arg["limit"], arg["again"], arg["reason"] = 1, stamp{f.Next}, f.Parked
-	var row consentRow
-	err := again(func() error { return s.query().get(ctx, parkNext, &row, arg) })
-	return row.consent(), err
+// Park implements consent.Sweeping.
+func (s *Store) Park(ctx context.Context, c consent.Consent, f consent.Flag, now time.Time) error {
+	return again(func() error {
+		return s.query().one(ctx, parkOne, args{"app": c.ApplicationID, "id": c.ID, "was": stamp{c.NextStageAt}, "again": stamp{f.Next}, "now": stamp{now}, "reason": f.Parked})
+	})
 }
 
 // Rearm implements consent.Sweeping.

@@ -92,17 +92,21 @@ func announce(stage string, next time.Time) func(c *consent.Consent) consent.Jud
 var sweepTests = slices.Concat(dueTests, flagTests, digestTests, healthTests, sweepRaceTests)
 
 var dueTests = []test{
-	{"Due/the first one is parked where it cannot be written", func(w *world) {
+	{"Due/one is parked where it cannot be written, unless it has moved", func(w *world) {
 		e := newEra()
 		first, second := w.dueAt(e.at(time.Hour), name("user")), w.dueAt(e.at(2*time.Hour), name("user"))
 		flag := consent.Park(consent.ParkedUnwritable, e.noon())
-		got, err := w.r.ParkNext(w.Context(), e.due(), flag)
-		require.NoError(w, err)
-		assert.Equal(w, first.ID, got.ID)
+		require.NoError(w, w.r.Park(w.Context(), first, flag, e.noon()))
 		parked := w.look(first)
 		assert.Equal(w, flag.Next, parked.NextStageAt)
 		assert.Equal(w, consent.ParkedUnwritable, parked.ParkedReason)
-		assert.False(w, parked.ParkedAt.IsZero())
+		assert.Equal(w, e.noon(), parked.ParkedAt)
+		moved := second
+		moved.NextStageAt = e.at(time.Hour)
+		for _, c := range []consent.Consent{first, moved, {ApplicationID: w.application().ID, ID: second.ID, NextStageAt: second.NextStageAt}} {
+			require.ErrorIs(w, w.r.Park(w.Context(), c, flag, e.noon()), consent.ErrNotFound)
+		}
+		assert.Equal(w, parked, w.look(first))
 		assert.Equal(w, second, w.look(second))
 	}},
 	{"Rearm/leaves what is due, parked, renewed or moved as it is", func(w *world) {

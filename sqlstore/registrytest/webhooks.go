@@ -510,9 +510,10 @@ var inboundTests = []test{
 	}},
 	{"Inbound/what is older changes nothing", func(w *world) {
 		c := w.stored()
-		newer := w.inbound(c, at(2*day))
-		newer.Kind = consent.InboundOther
-		w.receive(newer)
+		w.receive(w.inbound(c, at(2*day)))
+		w.apply(at(3 * day))
+		require.NoError(w, w.r.PostponeCheck(w.Context(), w.app.ID, c.ID, c.Cycle, at(9*day))) // it was asked about
+		c = w.look(c)
 		w.receive(w.inbound(c, at(day)))
 		w.apply(at(3 * day))
 		assert.Equal(w, c, w.look(c), "the provider has said something newer of it")
@@ -521,6 +522,15 @@ var inboundTests = []test{
 		w.receive(w.inbound(renewed, at(day)))
 		w.apply(at(3 * day))
 		assert.Equal(w, renewed, w.look(renewed), "the person was at the bank since")
+	}},
+	{"Inbound/news of no weight hides nothing", func(w *world) {
+		c := w.stored()
+		newer := w.inbound(c, at(2*day))
+		newer.Kind = consent.InboundOther
+		w.receive(newer)
+		w.receive(w.inbound(c, at(day)))
+		w.apply(at(3 * day))
+		assert.NotEqual(w, c.NextCheckAt, w.look(c).NextCheckAt, "the provider is asked")
 	}},
 	{"Inbound/leaves alone what is not checked", func(w *world) {
 		for name, change := range map[string]func(*consent.Consent){
