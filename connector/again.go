@@ -64,13 +64,8 @@ func (c *Connector) Again(ctx context.Context, state string) (consent.Applicatio
 	if !c.MayGoAgain(&out) {
 		return app, out, nil, nil
 	}
-	window := c.now().Truncate(time.Hour)
-	ok, err := c.registry.Take(ctx, app.ID, "trips again for "+con.ID, window, 1, againsAnHour)
-	if err != nil {
+	if err := c.perHour(ctx, &con, "trips again for ", againsAnHour, "Several trips were begun again already; ask again later."); err != nil {
 		return app, out, nil, err
-	}
-	if !ok {
-		return app, out, nil, &consent.Error{Code: consent.CodeRateLimited, ConsentID: con.ID, RetryAt: window.Add(time.Hour), Detail: "Several trips were begun again already; ask again later."}
 	}
 	s, err := c.pressed(ctx, &app, &con, ReauthRequest{ConsentID: con.ID, ReturnTo: a.ReturnTo, State: a.CallerState})
 	return app, out, &s, err

@@ -51,9 +51,11 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 	if req.ConfirmedBy == "" {
 		req.ConfirmedBy = con.UserID
 	}
-	if err := c.dateAct(ctx, &con, &req, now); err != nil {
+	acts, err := c.registry.Confirmations(ctx, app.ID, con.ID)
+	if err != nil {
 		return Reconfirmed{}, err
 	}
+	req.dateBy(acts, now)
 	req.ConfirmedAt = req.ConfirmedAt.UTC().Truncate(time.Microsecond) // as it is stored
 	person, err := c.checkReconfirm(ctx, app, &con, &req, now)
 	if err != nil {
@@ -75,7 +77,7 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 		return Reconfirmed{}, &consent.Error{Code: consent.CodeProviderUnsupported, ConsentID: con.ID,
 			Detail: "This provider's consents cannot be reconfirmed; renew by a visit to the bank, with /reauthuri."}
 	}
-	if out, found, err := c.extended(ctx, app, &con, req); found || err != nil {
+	if out, found, err := c.extended(ctx, app, &con, acts, req); found || err != nil {
 		return out, err
 	}
 	if req.ConfirmedAt.Before(con.ConsentedAt) {
@@ -139,29 +141,27 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 // button that is pressed twice, a call that is made again.
 const pressedTwiceWithin = time.Minute
 
-// dateAct gives an act that came without a time its own.
-func (c *Connector) dateAct(ctx context.Context, con *consent.Consent, req *ReconfirmRequest, now time.Time) error {
-	if !req.ConfirmedAt.IsZero() {
-		return nil
+// dateBy gives an act that came without a time its own; acts are those on
+// record.
+func (r *ReconfirmRequest) dateBy(acts []consent.Confirmation, now time.Time) {
+	if !r.ConfirmedAt.IsZero() {
+		return
 	}
-	req.ConfirmedAt = now
-	acts, err := c.registry.Confirmations(ctx, con.ApplicationID, con.ID)
-	if err != nil || len(acts) == 0 {
-		return err
+	r.ConfirmedAt = now
+	if len(acts) == 0 {
+		return
 	}
 	last := acts[len(acts)-1]
-	if last.ConfirmedBy == req.ConfirmedBy && last.Statement == req.Statement && now.Sub(last.ConfirmedAt) < pressedTwiceWithin {
-		req.ConfirmedAt = last.ConfirmedAt
+	if last.ConfirmedBy == r.ConfirmedBy && last.Statement == r.Statement && now.Sub(last.ConfirmedAt) < pressedTwiceWithin {
+		r.ConfirmedAt = last.ConfirmedAt
 	}
-	return nil
 }
 
 // extended looks for what a person's act has led to already: an extension that
 // is not complete yet is carried on with, one that is complete is the answer.
-func (c *Connector) extended(ctx context.Context, app *consent.Application, con *consent.Consent, req ReconfirmRequest) (out Reconfirmed, found bool, err error) {
-	acts, err := c.registry.Confirmations(ctx, app.ID, con.ID)
-	if err != nil || len(acts) == 0 {
-		return out, false, err
+func (c *Connector) extended(ctx context.Context, app *consent.Application, con *consent.Consent, acts []consent.Confirmation, req ReconfirmRequest) (out Reconfirmed, found bool, err error) {
+	if len(acts) == 0 {
+		return out, false, nil
 	}
 	act := acts[len(acts)-1]
 	if i := slices.IndexFunc(acts, func(a consent.Confirmation) bool { return sameAct(a, req) }); i >= 0 {
@@ -204,6 +204,8 @@ func sameAct(a consent.Confirmation, req ReconfirmRequest) bool {
 }
 
 // recordAct stores the person's act, unless it is on record, and returns its id.
+// The record is read anew: this is under the lease, and somebody may have handed
+// the same act in before it was taken.
 func (c *Connector) recordAct(ctx context.Context, con *consent.Consent, req ReconfirmRequest) (string, error) {
 	acts, err := c.registry.Confirmations(ctx, con.ApplicationID, con.ID)
 	if err != nil {

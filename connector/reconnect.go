@@ -280,13 +280,8 @@ func (c *Connector) ResendReconnectLink(ctx context.Context, token string) (Link
 		return v, err
 	}
 	now := c.now()
-	window := now.Truncate(time.Hour)
-	ok, err := c.registry.Take(ctx, v.Application.ID, "links asked for "+v.Consent.ID, window, 1, resendsAnHour)
-	if err != nil {
+	if err := c.perHour(ctx, &v.Consent, "links asked for ", resendsAnHour, "New links for this consent have been sent already; ask again later."); err != nil {
 		return v, err
-	}
-	if !ok {
-		return v, &consent.Error{Code: consent.CodeRateLimited, ConsentID: v.Consent.ID, RetryAt: window.Add(time.Hour), Detail: "New links for this consent have been sent already; ask again later."}
 	}
 	id := c.newID()
 	err = c.registry.AskForMessage(ctx, consent.Notice{

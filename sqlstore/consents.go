@@ -11,8 +11,13 @@ import (
 // args are the named parameters of a statement.
 type args map[string]any
 
+// replacing sorts out the consents o that stand in the place of another. Revoked
+// or not is asked in words that no partial index is made of: of the unique one a
+// planner without statistics would read all of the application's.
+const replacing = `o.replaces <> '' AND COALESCE(o.revoked_at, 0) = 0 AND NOT o.pending`
+
 var (
-	replacedBy    = both(`SELECT count(*) FROM consents WHERE application_id = :app AND replaces = :id AND replaces <> '' AND revoked_at IS NULL AND NOT pending`)
+	replacedBy    = both(`SELECT count(*) FROM consents o WHERE o.application_id = :app AND o.replaces = :id AND ` + replacing)
 	selectConsent = `SELECT ` + columns(consentColumns) + ` FROM consents `
 	consentByID   = both(selectConsent + `WHERE application_id = :app AND id = :id`)
 	lockConsent   = locking(selectConsent + `WHERE application_id = :app AND id = :id`)

@@ -52,10 +52,8 @@ var (
 				AND t.channel = n.channel AND t.outcome = 'sent' AND t.stage NOT LIKE 'before%' AND t.stage NOT LIKE 'asked%'
 		) AS told_of_end
 		FROM notices n WHERE application_id = :app AND digest_id = @id`)
-	// Revoked or not is asked in words that no partial index is made of: of the
-	// unique one a planner without statistics would read all of the application's.
 	subjects = forEach(`SELECT ` + subjectColumns + `, EXISTS (
-			SELECT 1 FROM consents o WHERE o.application_id = c.application_id AND o.replaces = c.id AND o.replaces <> '' AND COALESCE(o.revoked_at, 0) = 0 AND NOT o.pending
+			SELECT 1 FROM consents o WHERE o.application_id = c.application_id AND o.replaces = c.id AND ` + replacing + `
 		) AS replaced
 		FROM consents c WHERE application_id = :app AND id = @id`)
 	// The application is a column of the rows: where it is a value of its own,

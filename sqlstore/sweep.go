@@ -20,17 +20,23 @@ const fromDue = ` FROM consents
 		AND (CAST(:nearest AS BIGINT) IS NULL OR lapses_at <= :nearest)
 	ORDER BY next_stage_at, application_id, id LIMIT :limit`
 
-// reachColumns tell how the consent's user can be reached.
-const reachColumns = `, email_unreachable_cycle,
-	COALESCE((SELECT u.email <> '' FROM users u WHERE u.application_id = consents.application_id AND u.id = consents.user_id), FALSE) AS has_email,
-	COALESCE((SELECT u.phone <> '' FROM users u WHERE u.application_id = consents.application_id AND u.id = consents.user_id), FALSE) AS has_phone`
+// reachColumns tell how the consent's user can be reached, by one look at the
+// user: 1 by mail, 2 by phone, 3 by both.
+const reachColumns = `, email_unreachable_cycle, COALESCE((
+		SELECT CASE WHEN u.email <> '' THEN 1 ELSE 0 END + CASE WHEN u.phone <> '' THEN 2 ELSE 0 END
+		FROM users u WHERE u.application_id = consents.application_id AND u.id = consents.user_id
+	), 0) AS reached_by`
+
+const (
+	reachedByEmail = 1
+	reachedByPhone = 2
+)
 
 // dueRow is a consent of a batch.
 type dueRow struct {
 	consentRow
-	UnreachableCycle int  `db:"email_unreachable_cycle"`
-	HasEmail         bool `db:"has_email"`
-	HasPhone         bool `db:"has_phone"`
+	UnreachableCycle int `db:"email_unreachable_cycle"`
+	ReachedBy        int `db:"reached_by"`
 }
 
 var (
@@ -117,10 +123,10 @@ func (s *Store) Flag(ctx context.Context, d consent.DueFilter, judge func(*conse
 // for want of an address, the application is told so, once a cycle.
 func (r *dueRow) reach(j *consent.Judgement) {
 	wanted := j.DigestID != ""
-	if !r.HasEmail {
+	if r.ReachedBy&reachedByEmail == 0 {
 		j.DigestID = ""
 	}
-	if !r.HasPhone {
+	if r.ReachedBy&reachedByPhone == 0 {
 		j.SMSDigestID = ""
 	}
 	if wanted && j.DigestID == "" && j.SMSDigestID == "" && j.NoAddress != nil && r.UnreachableCycle != r.Cycle {

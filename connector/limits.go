@@ -1,0 +1,19 @@
+package connector
+
+import (
+	"context"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// perHour counts what may be done for a consent so often in an hour of the
+// clock, by all replicas together. It answers rate_limited where that is used up.
+func (c *Connector) perHour(ctx context.Context, con *consent.Consent, what string, most int, detail string) error {
+	window := c.now().Truncate(time.Hour)
+	ok, err := c.registry.Take(ctx, con.ApplicationID, what+con.ID, window, 1, most)
+	if err == nil && !ok {
+		err = &consent.Error{Code: consent.CodeRateLimited, ConsentID: con.ID, RetryAt: window.Add(time.Hour), Detail: detail}
+	}
+	return err
+}
