@@ -1,0 +1,2 @@
+// Package reauth lets an application's users prove again who they are.
+package reauth

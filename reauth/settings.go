@@ -1,0 +1,62 @@
+package reauth
+
+import (
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// Settings are an application's word on how its users prove themselves again.
+// They are one document, sealed as a whole: it holds secrets.
+type Settings struct {
+	ApplicationID string            `json:"-"`
+	Identity      Identity          `json:"identity"`
+	Operations    map[string]string `json:"operations,omitempty"` // level by the operation's name
+	// CodesOff are channels by which no code is sent: email_code, phone_code.
+	CodesOff  []Factor  `json:"codes_off,omitempty"`
+	Origins   []string  `json:"origins,omitempty"` // of browsers that may call (CORS), exact
+	Passkeys  Passkeys  `json:"passkeys"`
+	OpenID    OpenID    `json:"openid"`
+	SMSPerDay int       `json:"sms_per_day,omitempty"` // codes by SMS a day of UTC; 0 takes DefaultSMSPerDay
+	UpdatedAt time.Time `json:"-"`
+}
+
+// DefaultSMSPerDay is an application's budget of codes by SMS. Each costs money,
+// and whoever holds a stolen token could spend it.
+const DefaultSMSPerDay = 1000
+
+// Identity says whose tokens are an application's users'. One of JWKSURL and
+// Secret is set (reauth-wire.md 1).
+type Identity struct {
+	Issuer        string        `json:"issuer,omitempty"`   // mandatory outside dev
+	Audience      string        `json:"audience,omitempty"` // mandatory outside dev
+	Algorithms    []string      `json:"algorithms,omitempty"`
+	JWKSURL       string        `json:"jwks_url,omitempty"`
+	Secret        string        `json:"secret,omitempty"` // at least 32 bytes
+	TrustAuthTime bool          `json:"trust_auth_time,omitempty"`
+	TrustAMR      bool          `json:"trust_amr,omitempty"`
+	TrustFVA      bool          `json:"trust_fva,omitempty"`
+	MaxTokenAge   time.Duration `json:"max_token_age,omitempty"` // since iat; 0 takes 24 hours
+}
+
+// Passkeys are an application's relying party (WebAuthn 5.4.2).
+type Passkeys struct {
+	RPID    string   `json:"rp_id,omitempty"` // empty: no passkeys
+	Origins []string `json:"origins,omitempty"`
+}
+
+// OpenID is the application's client at its own identity provider, for the
+// strategy idp.
+type OpenID struct {
+	Issuer       string   `json:"issuer,omitempty"` // empty: no such strategy
+	ClientID     string   `json:"client_id,omitempty"`
+	ClientSecret string   `json:"client_secret,omitempty"`
+	Scopes       []string `json:"scopes,omitempty"`
+}
+
+// SealedSettings are Settings as they stand in the store.
+type SealedSettings struct {
+	ApplicationID string
+	Config        consent.Sealed // sealed under ApplicationID + "/reauth"
+	UpdatedAt     time.Time
+}
