@@ -54,13 +54,13 @@ type Standing struct {
 	// ClearedAt is until when nothing counts: neither what we recorded, which is
 	// gone, nor what a token says of itself.
 	ClearedAt time.Time
-	Factors   []Enrolled
+	Factors   []EnrolledFactor
 	Calls     string // the window of calls (BucketCalls); empty for none
 	Failures  string // the window of failures (BucketFailures)
 }
 
-// Enrolled is a factor that a user has set up, without its secret.
-type Enrolled struct {
+// EnrolledFactor is a factor that a user has set up, without its secret.
+type EnrolledFactor struct {
 	ID         string
 	Kind       FactorKind
 	Label      string
@@ -253,7 +253,7 @@ type StepToken struct {
 
 // FactorRecord is a factor with its secret.
 type FactorRecord struct {
-	Enrolled
+	EnrolledFactor
 	ApplicationID string
 	UserID        string
 	Secret        consent.Sealed // TOTP secret, passkey credential or its registration; sealed under ID

@@ -1,2 +1,0 @@
-// Package reauth lets an application's users prove again who they are.
-package reauth
