@@ -39,16 +39,19 @@ type published struct {
 // parseSet reads a JWK Set (RFC 7517 5). Keys that cannot or may not verify a
 // signature are left out, so that one odd key does not take the others along.
 func parseSet(raw []byte) ([]published, error) {
-	var set jwkset.JWKSMarshal
-	if err := json.Unmarshal(raw, &set); err != nil {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(raw, &set); err != nil || set.Keys == nil {
 		return nil, errors.New("the answer is no JWK Set") // the cause may quote it
 	}
 	if len(set.Keys) > maxKeys {
 		return nil, errors.New("the JWK Set has too many keys")
 	}
 	var keys []published
-	for _, m := range set.Keys {
-		if !forSignatures(m) {
+	for _, one := range set.Keys {
+		var m jwkset.JWKMarshal
+		if json.Unmarshal(one, &m) != nil || !forSignatures(m) {
 			continue
 		}
 		// The key is what was published over https; no certificate says more of it.

@@ -20,7 +20,7 @@ const (
 	// which was taken back verifies no longer than that.
 	WaitFrom = time.Hour
 	// KeepFor is the age to which a set is used while its publisher does not
-	// answer: longer than outages usually last, and no longer than a morning.
+	// answer: longer than outages usually last, shorter than a working day.
 	KeepFor = 6 * time.Hour
 	// Between is the least time between two fetches of one set, for whatever
 	// reason: a stranger who makes up key ids costs the publisher no more.
@@ -54,7 +54,7 @@ type Sets struct {
 	http  *http.Client
 	now   func() time.Time
 	log   *slog.Logger
-	ctx   context.Context //nolint:containedctx // the life of fetches, which outlast the request that began them
+	ctx   context.Context // ends with Close
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
@@ -71,6 +71,7 @@ type set struct {
 	fetched time.Time     // when keys came; zero: never
 	tried   time.Time     // when the last fetch began; zero: never
 	arrived chan struct{} // closed when the fetch that is under way ends
+	failed  bool          // the last fetch
 	used    time.Time     // guarded by Sets.mu
 }
 
@@ -99,27 +100,26 @@ func (s *Sets) Close() {
 // no error: it verifies nothing. Errors: ErrKeysUnavailable, or the context's.
 func (s *Sets) Keys(ctx context.Context, url string, h Header) ([]any, error) {
 	e := s.entry(url)
-	keys, age, had := e.look(s.now())
-	found := pick(keys, h)
-	switch {
-	case had && age < FreshFor && len(found) > 0:
-		return found, nil
-	case had && age < WaitFrom && len(found) > 0:
-		s.refresh(e)
+	keys, age, _ := e.look(s.now())
+	if found := pick(keys, h); len(found) > 0 && age < WaitFrom {
+		if age >= FreshFor {
+			s.refresh(ctx, e)
+		}
 		return found, nil
 	}
-	if arrived := s.refresh(e); arrived != nil {
+	if arrived := s.refresh(ctx, e); arrived != nil {
 		select {
 		case <-arrived:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	keys, age, had = e.look(s.now())
-	if !had || age >= KeepFor {
+	keys, age, failed := e.look(s.now())
+	found := pick(keys, h)
+	if age >= KeepFor || failed && len(found) == 0 { // an unknown key may be known to whoever does not answer
 		return nil, ErrKeysUnavailable
 	}
-	return pick(keys, h), nil
+	return found, nil
 }
 
 // entry returns the set of a URL, and makes room for it.
@@ -150,21 +150,25 @@ func (s *Sets) dropOldest() {
 	delete(s.sets, oldest.url)
 }
 
-// look returns what is there, how old it is, and whether anything ever came. A
-// clock that was set back makes it as old as can be.
+// look returns what is there, how old it is, and whether the last fetch failed.
+// A clock that was set back makes it old enough to be waited for.
 func (e *set) look(now time.Time) ([]published, time.Duration, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	age := now.Sub(e.fetched)
-	if age < 0 {
+	switch {
+	case e.fetched.IsZero():
+		age = KeepFor
+	case age < 0:
 		age = WaitFrom
 	}
-	return e.keys, age, !e.fetched.IsZero()
+	return e.keys, age, e.failed
 }
 
 // refresh begins a fetch, unless one is under way or was a moment ago. The
-// channel closes when it has ended; nil where there is none to wait for.
-func (s *Sets) refresh(e *set) <-chan struct{} {
+// channel closes when it has ended; nil where there is none to wait for. The
+// fetch is for everybody: it does not end with the request that began it.
+func (s *Sets) refresh(ctx context.Context, e *set) <-chan struct{} {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,25 +182,27 @@ func (s *Sets) refresh(e *set) <-chan struct{} {
 	}
 	e.tried, e.arrived = now, make(chan struct{})
 	arrived := e.arrived
+	ctx = context.WithoutCancel(ctx)
 	s.tasks.Go(func() {
-		keys, err := s.fetch(e.url)
+		keys, err := s.fetch(ctx, e.url)
+		if err != nil && s.ctx.Err() == nil {
+			s.log.Warn("published keys not fetched", "url", e.url, "error", err)
+		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if err == nil {
 			e.keys, e.fetched = keys, now // its age counts from when it was asked for
 		}
-		e.arrived = nil
+		e.failed, e.arrived = err != nil, nil
 		close(arrived)
-		if err != nil && s.ctx.Err() == nil {
-			s.log.Warn("published keys not fetched", "url", e.url, "error", err)
-		}
 	})
 	return arrived
 }
 
-func (s *Sets) fetch(url string) ([]published, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, FetchTimeout)
+func (s *Sets) fetch(ctx context.Context, url string) ([]published, error) {
+	ctx, cancel := context.WithTimeout(ctx, FetchTimeout)
 	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, errors.New("the address is none")

@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,13 +125,10 @@ func (c Claims) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads claims as they travel. It refuses what Mint would not
-// have written, names that it does not know too: what they would say cannot be
-// held to.
+// have written; claims that it does not know are passed over (RFC 7519 4).
 func (c *Claims) UnmarshalJSON(raw []byte) error {
 	var w wire
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&w); err != nil {
+	if err := json.Unmarshal(raw, &w); err != nil {
 		return fmt.Errorf("read the claims: %w", err)
 	}
 	if len(w.FVA) != len(c.FVA) || w.Enrolled == nil {

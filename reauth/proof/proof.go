@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -113,17 +112,6 @@ func Verify(token string, keys Keys, want Want) (Claims, error) {
 		return Claims{}, ErrNotYetValid
 	}
 	return c, nil
-}
-
-// IsProof says whether a token says that it is a proof. Nobody has verified it:
-// it tells a mistake by its name, and decides nothing.
-func IsProof(token string) bool {
-	header, _, _ := strings.Cut(token, ".")
-	raw, err := jwt.NewParser().DecodeSegment(header)
-	var h struct {
-		Type string `json:"typ"`
-	}
-	return err == nil && json.Unmarshal(raw, &h) == nil && strings.EqualFold(h.Type, Type)
 }
 
 func translate(err error) error {

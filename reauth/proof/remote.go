@@ -55,7 +55,7 @@ func (r *RemoteKeys) In(ctx context.Context) Keys { return remote{r, ctx} }
 
 type remote struct {
 	*RemoteKeys
-	ctx context.Context //nolint:containedctx // it lives as long as the call of Verify that it is made for
+	ctx context.Context // of the call of Verify that it is made for
 }
 
 // PublicKeys implements Keys.

@@ -24,13 +24,15 @@ const (
 // nothing but its keys and the time.
 type Ring []Key
 
-// Signer returns the key that signs at a moment: of those that are active and
-// not retired, the one that became active last. False where there is none.
+// Signer returns the key that signs at a moment: the one that became active
+// last. A key that was followed by another does not come back when that one
+// retires: nobody may know it any more. False where there is none.
 func (r Ring) Signer(now time.Time) (Key, bool) {
 	var best Key
 	found := false
 	for _, k := range r {
-		if !k.ActiveAt.After(now) && (k.RetiredAt.IsZero() || k.RetiredAt.After(now)) && (!found || later(k, best)) {
+		end, ends := r.end(k)
+		if !k.ActiveAt.After(now) && (!ends || end.After(now)) && (!found || later(k, best)) {
 			best, found = k, true
 		}
 	}
@@ -71,9 +73,8 @@ func (r Ring) end(k Key) (time.Time, bool) {
 	return end, !end.IsZero()
 }
 
-// Next makes the key that follows. Where no key signs and none will within
-// Lead, as in a new installation, it signs at once: verifiers that hold a copy
-// of the keys ask for one that they do not know.
+// Next makes the key that follows. Where no key signs, as in a new installation,
+// it signs at once: a verifier asks for a key that its copy does not have.
 func (r Ring) Next(algorithm string, now time.Time) (Key, error) {
 	k, err := Generate(algorithm, now)
 	if _, ok := r.Signer(now); !ok {

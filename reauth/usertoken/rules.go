@@ -98,10 +98,10 @@ func (r *Rules) minSecret() int {
 }
 
 // String keeps the secret out of what is printed.
-func (r *Rules) String() string { return "rules for tokens of " + r.Issuer }
+func (r Rules) String() string { return "rules for tokens of " + r.Issuer }
 
 // GoString does so for %#v.
-func (r *Rules) GoString() string { return r.String() }
+func (r Rules) GoString() string { return r.String() }
 
 // LogValue does so for slog.
-func (r *Rules) LogValue() slog.Value { return slog.StringValue(r.String()) }
+func (r Rules) LogValue() slog.Value { return slog.StringValue(r.String()) }

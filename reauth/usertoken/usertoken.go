@@ -86,7 +86,7 @@ func (v *Verifier) Close() { v.sets.Close() }
 
 // Verify says whose token it is. Errors: the set above, or the context's.
 func (v *Verifier) Verify(ctx context.Context, token string, rules *Rules) (Claims, error) {
-	if rules.Validate(v.targets) != nil {
+	if rules == nil || rules.Validate(v.targets) != nil {
 		return Claims{}, ErrRules // rules that were never validated would let anything in
 	}
 	raw, err := jose.Open(token, jose.Demands{Algorithms: rules.Algorithms, Types: types, Keys: func(h jose.Header) ([]any, error) {
