@@ -68,6 +68,9 @@ type Error struct {
 	AuthURI   string    // a first link that helps
 	AttemptID string    // of AuthURI, or the attempt that it is about
 	Inputs    []Input   // CodeAuthInputsRequired
+	// AttemptsLeft is how often a person may answer again, where the code says
+	// that an answer was wrong.
+	AttemptsLeft int
 	RetryAt   time.Time // CodeProviderUnavailable, CodeRateLimited
 	Err       error     // cause, for the log only
 }

@@ -196,6 +196,21 @@ func AgesOfFVA(fva *[2]int, iat, now time.Time) Ages {
 	return a
 }
 
+// Or is the more recent of two judgements of the same session, factor by
+// factor. What cannot be read adds nothing.
+func (a Ages) Or(b Ages) Ages {
+	switch {
+	case !b.readable:
+		return a
+	case !a.readable:
+		return b
+	}
+	return Ages{
+		readable: true, first: younger(a.first, b.first), second: younger(a.second, b.second), challenge: younger(a.challenge, b.challenge),
+		knowledge: younger(a.knowledge, b.knowledge), possession: younger(a.possession, b.possession), inherence: younger(a.inherence, b.inherence),
+	}
+}
+
 // since is the age of a moment, by whole seconds. It is false for a moment that
 // nobody set, lies further ahead than clocks differ, or is absurdly long ago.
 func since(t, now time.Time) (age, bool) {

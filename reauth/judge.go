@@ -111,4 +111,5 @@ const (
 	purposeToken   = "reauth-step-token"
 	purposeHandle  = "reauth-passkey-user"
 	purposeAnswer  = "reauth-answer"
+	purposeTicket  = "reauth-ticket"
 )

@@ -218,7 +218,9 @@ type Prepared struct {
 }
 
 // Prepare sends a code, or makes a challenge.
-func (s *Service) Prepare(ctx context.Context, c *Caller, id string, f Factor) (View, Prepared, error) {
+// returnTo is where the browser goes on from a trip to the identity provider;
+// empty for a page of ours.
+func (s *Service) Prepare(ctx context.Context, c *Caller, id string, f Factor, returnTo string) (View, Prepared, error) {
 	st, rv, r, role, err := s.step(ctx, c, id, f)
 	if err != nil {
 		return View{}, Prepared{}, err
@@ -230,7 +232,7 @@ func (s *Service) Prepare(ctx context.Context, c *Caller, id string, f Factor) (
 	case Passkey:
 		p, err = s.preparePasskey(ctx, c, &st, &rv, r)
 	case IDP:
-		p, err = s.prepareIdentity(ctx, c, &rv)
+		p, err = s.prepareIdentity(ctx, c, &rv, returnTo)
 	case Password, TOTP, BackupCode:
 		// nothing to do
 	}
@@ -372,7 +374,7 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 	case EmailCode, PhoneCode:
 		return s.judgeCode(ctx, c, rv, in, p, won)
 	case TOTP:
-		return s.judgeTOTP(ctx, c, in.Code, won)
+		return s.judgeTOTP(ctx, c, in.Code, p, won)
 	case BackupCode:
 		return s.judgeBackup(ctx, c, in.Code, p, won)
 	case Passkey:

@@ -91,7 +91,6 @@ type Config struct {
 	Keys         Keys
 	Tokens       Tokens
 	Passwords    Passwords
-	Passkeys     Passkeys
 	Identity     IdentityProvider
 	Messenger    Messenger
 	Now          func() time.Time

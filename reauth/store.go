@@ -20,7 +20,7 @@ type Store interface {
 	Standings
 	Codes
 	Reverifications
-	Factors
+	FactorStore
 	Proofs
 	ProofKeys
 	AuditLog
@@ -178,6 +178,9 @@ type Reverifications interface {
 	CreateReverification(ctx context.Context, r Reverification, log ...Audit) error
 	// Reverification answers consent.ErrNotFound for those of others too.
 	Reverification(ctx context.Context, who Who, id string) (Reverification, error)
+	// ReverificationByID is for a browser that comes back without a token. What
+	// it brings beside the id has to prove that it is the one that left.
+	ReverificationByID(ctx context.Context, applicationID, id string) (Reverification, error)
 	// Prepare keeps a challenge in the place of one that was there.
 	Prepare(ctx context.Context, who Who, id string, challenge consent.Sealed, log ...Audit) error
 	// TakePrepared returns the challenge and forgets it: it is good for one answer.
@@ -280,8 +283,8 @@ type FactorChange struct {
 	Log        []Audit
 }
 
-// Factors keeps what users have enrolled.
-type Factors interface {
+// FactorStore keeps what users have enrolled.
+type FactorStore interface {
 	// Factor answers consent.ErrNotFound for those of others too.
 	Factor(ctx context.Context, applicationID, userID, id string) (FactorRecord, error)
 	// FactorRecords returns a user's factors of a kind, oldest first.
