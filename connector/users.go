@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth/password"
 )
 
 // Contact is what an application tells us about a user.
@@ -23,7 +24,7 @@ type Contact struct {
 	Name         string
 	Locale       string // BCP 47
 	TimeZone     string // IANA
-	PasswordHash string // imported
+	PasswordHash string // imported; one that package password takes
 }
 
 // PutUser writes all of a user's contact details.
@@ -62,8 +63,11 @@ func checkContact(userID string, in Contact) error {
 		return invalid("id", "The user id is empty, longer than 256 bytes, or holds control characters.")
 	case len(in.Name) > maxName || !plainText(in.Name):
 		return invalid("name", "name is longer than 200 bytes, or holds control characters.")
-	case len(in.PasswordHash) > maxField:
-		return invalid("password_hash", "password_hash is longer than 4096 bytes.")
+	}
+	if in.PasswordHash != "" {
+		if err := password.Check(in.PasswordHash); err != nil {
+			return invalid("password_hash", "password_hash holds an "+err.Error()+".")
+		}
 	}
 	if in.Email != "" {
 		if err := checkEmail(in.Email); err != nil {
