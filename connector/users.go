@@ -10,10 +10,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/language"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/phone"
 	"github.com/reconsent/reconsent/reauth/password"
 )
 
@@ -54,7 +54,6 @@ const (
 	maxName  = 200
 	maxEmail = 254 // RFC 5321 4.5.3.1.3
 	maxLocal = 64  // of it before the @, RFC 5321 4.5.3.1.1
-	maxPhone = 64  // far beyond E.164's 15 digits
 )
 
 func checkContact(userID string, in Contact) error {
@@ -75,8 +74,8 @@ func checkContact(userID string, in Contact) error {
 		}
 	}
 	if in.Phone != "" {
-		if err := checkPhone(in.Phone); err != nil {
-			return err
+		if fault := phone.Fault(in.Phone); fault != "" {
+			return invalid("phone", fault)
 		}
 	}
 	if in.Locale != "" {
@@ -107,24 +106,6 @@ func checkEmail(s string) error {
 	}
 	if local, domain, _ := strings.Cut(s, "@"); len(local) > maxLocal || strings.HasPrefix(domain, "[") {
 		return invalid("email", "email has more than 64 bytes before the @, or a number in the place of a domain.")
-	}
-	return nil
-}
-
-// checkPhone takes what can be dialled from anywhere as it stands.
-func checkPhone(s string) error {
-	const form = "phone is not in E.164 form, like +442071838750."
-	if !strings.HasPrefix(s, "+") || len(s) > maxPhone {
-		return invalid("phone", form)
-	}
-	number, err := phonenumbers.Parse(s, "") // without a region: from anywhere
-	switch {
-	case err != nil:
-		return invalid("phone", form)
-	case !phonenumbers.IsValidNumber(number):
-		return invalid("phone", "phone is no number that its country gives out; look for a missing or wrong digit.")
-	case phonenumbers.Format(number, phonenumbers.E164) != s:
-		return invalid("phone", form+" Send it as "+phonenumbers.Format(number, phonenumbers.E164)+".")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package reauth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -161,7 +162,13 @@ func (s *Service) open(x SealedSettings) (Settings, error) {
 // PutSettings validates and stores an application's settings. Other replicas
 // follow within seconds.
 func (s *Service) PutSettings(ctx context.Context, set Settings) error {
-	if err := set.Validate(s.NamesOptional); err != nil {
+	t := &Tenant{Settings: set}
+	rules := s.rules(t)
+	err := errors.Join(set.Validate(s.NamesOptional), rules.Validate(s.Targets))
+	if set.OpenID.Issuer != "" {
+		err = errors.Join(err, s.provider(t).Validate(s.NamesOptional))
+	}
+	if err != nil {
 		return err
 	}
 	text, err := json.Marshal(set)

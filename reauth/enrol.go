@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/phone"
 	"github.com/reconsent/reconsent/reauth/code"
 	"github.com/reconsent/reconsent/reauth/proof"
 	"github.com/reconsent/reconsent/reauth/totp"
@@ -34,8 +35,8 @@ func (s *Service) ListFactors(ctx context.Context, c *Caller) ([]EnrolledFactor,
 	return st.Factors, err
 }
 
-// Enrolment is a factor that was begun, or is there at once.
-type Enrolled struct {
+// Enrollment is a factor that was begun, or is there at once.
+type Enrollment struct {
 	Factor  EnrolledFactor
 	Secret  string          // TOTP, shown once
 	URI     string          // TOTP
@@ -81,20 +82,20 @@ func (s *Service) spend(ctx context.Context, c *Caller, st *Standing, token stri
 
 // Enrol begins a factor. A phone number, an authenticator app and a passkey
 // count from their first verified use; backup codes at once.
-func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, phone, token string) (Enrolled, error) {
+func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, number, token string) (Enrollment, error) {
 	st, err := s.standing(ctx, c.Who)
 	if err != nil {
-		return Enrolled{}, err
+		return Enrollment{}, err
 	}
 	if len(label) > maxOperation || !plainText(label) {
-		return Enrolled{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
+		return Enrollment{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
 	}
-	if err := s.mayEnrol(c.Tenant, &st, kind, &phone); err != nil {
-		return Enrolled{}, err
+	if err := s.mayEnrol(c.Tenant, &st, kind, &number); err != nil {
+		return Enrollment{}, err
 	}
 	f := FactorRecord{ApplicationID: c.ApplicationID, UserID: c.UserID}
 	f.ID, f.Kind, f.Label, f.CreatedAt = "fac_"+s.NewID(), kind, label, s.now()
-	out := Enrolled{}
+	out := Enrollment{}
 	change := FactorChange{Who: c.Who, At: f.CreatedAt, Add: &f}
 	switch kind {
 	case KindTOTP:
@@ -102,17 +103,17 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	case KindPasskey:
 		err = s.beginPasskey(ctx, c, &st, &f, &out)
 	case KindPhone:
-		if f.Address = phone; err == nil {
-			f.Ref, _, err = s.ref(c.ApplicationID, phone)
+		if f.Address = number; err == nil {
+			f.Ref, _, err = s.ref(c.ApplicationID, number)
 		}
 	case KindBackupCodes:
 		err = s.makeBackup(c, &st, &f, &out, &change)
 	}
 	if err != nil {
-		return Enrolled{}, err
+		return Enrollment{}, err
 	}
 	if err := s.spend(ctx, c, &st, token); err != nil {
-		return Enrolled{}, err
+		return Enrollment{}, err
 	}
 	// What waits and was never verified gives way.
 	for _, old := range st.Factors {
@@ -124,7 +125,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	line.Subject, line.Reason = f.ID, string(kind)
 	change.Log = []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return Enrolled{}, usedUp(err)
+		return Enrollment{}, usedUp(err)
 	}
 	out.Factor = f.EnrolledFactor
 	switch kind {
@@ -132,15 +133,15 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 		out.Factor.Left = len(out.Codes)
 		s.tellChange(c, &st, EventFactorAdded, &f.EnrolledFactor)
 	case KindPhone:
-		x := sending{factor: PhoneCode, purpose: PurposeEnrol, subject: f.ID, to: phone, operation: "", pause: resendAfter}
+		x := sending{factor: PhoneCode, purpose: PurposeEnrol, subject: f.ID, to: number, operation: "", pause: resendAfter}
 		_, err = s.send(ctx, c, &st, x)
-		out.SentTo = maskPhone(phone)
+		out.SentTo = maskPhone(number)
 	}
 	return out, err
 }
 
 // mayEnrol refuses what could never be of use.
-func (s *Service) mayEnrol(t *Tenant, st *Standing, kind FactorKind, phone *string) error {
+func (s *Service) mayEnrol(t *Tenant, st *Standing, kind FactorKind, number *string) error {
 	switch kind {
 	case KindTOTP:
 	case KindPasskey:
@@ -148,16 +149,16 @@ func (s *Service) mayEnrol(t *Tenant, st *Standing, kind FactorKind, phone *stri
 			return refuse(CodeStrategyUnavailable, "The application has no passkeys: it needs rp_id and origins in its settings.")
 		}
 	case KindPhone:
-		if *phone == "" {
-			*phone = st.User.Phone
+		if *number == "" {
+			*number = st.User.Phone
 		}
 		if !s.sends(t, PhoneCode, consent.ChannelSMS) {
 			return refuse(CodeStrategyUnavailable, "No codes are sent by SMS here.")
 		}
-		if err := checkPhone(*phone); err != nil {
-			return err
+		if fault := phone.Fault(*number); fault != "" {
+			return invalid("phone", fault)
 		}
-		if second, ok := st.phone(); ok && second.Address == *phone {
+		if second, ok := st.phone(); ok && second.Address == *number {
 			return refuse(CodeFactorLimit, "This number is enrolled already.")
 		}
 	case KindBackupCodes:
@@ -173,7 +174,7 @@ func (s *Service) mayEnrol(t *Tenant, st *Standing, kind FactorKind, phone *stri
 	return nil
 }
 
-func (s *Service) beginTOTP(t *Tenant, st *Standing, f *FactorRecord, out *Enrolled) error {
+func (s *Service) beginTOTP(t *Tenant, st *Standing, f *FactorRecord, out *Enrollment) error {
 	account := st.User.Email
 	if account == "" {
 		account = st.User.ID
@@ -193,7 +194,7 @@ func (s *Service) beginTOTP(t *Tenant, st *Standing, f *FactorRecord, out *Enrol
 	return err
 }
 
-func (s *Service) makeBackup(c *Caller, st *Standing, f *FactorRecord, out *Enrolled, change *FactorChange) error {
+func (s *Service) makeBackup(c *Caller, st *Standing, f *FactorRecord, out *Enrollment, change *FactorChange) error {
 	shown, err := code.NewBackup(rand.Reader)
 	if err != nil {
 		return err

@@ -1,17 +1,14 @@
 package reauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth/passkey"
 )
-
-// passkeyPatience is for how long a challenge waits for its answer.
-const passkeyPatience = 5 * time.Minute
 
 // relying is the application as an authenticator knows it.
 func relying(t *Tenant) passkey.Relying {
@@ -58,7 +55,7 @@ func (s *Service) passkeys(ctx context.Context, who Who) ([]FactorRecord, []pass
 	return records, creds, nil
 }
 
-func (s *Service) beginPasskey(ctx context.Context, c *Caller, st *Standing, f *FactorRecord, out *Enrolled) error {
+func (s *Service) beginPasskey(ctx context.Context, c *Caller, st *Standing, f *FactorRecord, out *Enrollment) error {
 	user, err := s.passkeyUser(st)
 	if err != nil {
 		return err
@@ -67,7 +64,8 @@ func (s *Service) beginPasskey(ctx context.Context, c *Caller, st *Standing, f *
 	if err != nil {
 		return err
 	}
-	options, session, err := passkey.BeginRegistration(relying(c.Tenant), user, creds, s.now(), passkeyPatience)
+	// Verification of the user is preferred, so that the passkey can do for sca.
+	options, session, err := relying(c.Tenant).BeginRegistration(s.now(), user, creds, passkey.Preferred)
 	if err != nil {
 		return err
 	}
@@ -81,7 +79,7 @@ func (s *Service) finishPasskey(c *Caller, f *FactorRecord, answer json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	cred, err := passkey.FinishRegistration(relying(c.Tenant), session, answer, s.now())
+	cred, err := relying(c.Tenant).FinishRegistration(s.now(), session, answer)
 	if bad, err := passkeyWrong(err); bad != nil || err != nil {
 		return bad, err
 	}
@@ -103,7 +101,11 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 		return Prepared{}, err
 	}
 	now := s.now()
-	options, session, err := passkey.BeginAssertion(relying(c.Tenant), user, creds, r.SCA, now, passkeyPatience)
+	verification := passkey.Preferred
+	if r.SCA {
+		verification = passkey.Required
+	}
+	options, session, err := relying(c.Tenant).BeginAssertion(now, user.Handle, creds, verification)
 	if err != nil {
 		return Prepared{}, err
 	}
@@ -111,7 +113,7 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 	if err != nil {
 		return Prepared{}, err
 	}
-	return Prepared{Options: options, ExpiresAt: now.Add(passkeyPatience)}, s.Store.Prepare(ctx, c.Who, rv.ID, sealed)
+	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.Store.Prepare(ctx, c.Who, rv.ID, sealed)
 }
 
 func (s *Service) judgePasskey(ctx context.Context, c *Caller, rv *Reverification, answer json.RawMessage, p *Proven, won *Success) (*wrong, error) {
@@ -130,12 +132,12 @@ func (s *Service) judgePasskey(ctx context.Context, c *Caller, rv *Reverificatio
 	if err != nil {
 		return nil, err
 	}
-	was, verified, err := passkey.FinishAssertion(relying(c.Tenant), session, answer, creds, s.now())
+	was, verified, err := relying(c.Tenant).FinishAssertion(s.now(), session, answer, creds)
 	if bad, err := passkeyWrong(err); bad != nil || err != nil {
 		return bad, err
 	}
 	for i := range creds {
-		if !creds[i].Same(was) {
+		if !bytes.Equal(creds[i].ID, was.ID) { // public
 			continue
 		}
 		text, err := json.Marshal(was)

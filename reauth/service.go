@@ -78,10 +78,10 @@ type Notice struct {
 	User        *consent.User
 	Event       Event
 	Factor      FactorKind
-	Address     string   // of a phone that was enrolled or removed
-	Left        int      // backup codes
+	Address     string    // of a phone that was enrolled or removed
+	Left        int       // backup codes
 	Until       time.Time // locked
-	Phones      []string // beside the user's own
+	Phones      []string  // beside the user's own
 }
 
 // Config is what a Service is made of. All fields are required.
@@ -97,6 +97,7 @@ type Config struct {
 	NewID        func() string // unique, sortable by time, [0-9a-z]
 	Log          *slog.Logger
 	BaseURL      string // of this service: the issuer of proofs
+	Targets      usertoken.Targets
 	// NamesOptional is for development: tokens need neither iss nor aud.
 	NamesOptional bool
 }

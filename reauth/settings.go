@@ -1,9 +1,15 @@
 package reauth
 
 import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth/passkey"
 )
 
 // Settings are an application's word on how its users prove themselves again.
@@ -52,6 +58,53 @@ type OpenID struct {
 	ClientID     string   `json:"client_id,omitempty"`
 	ClientSecret string   `json:"client_secret,omitempty"`
 	Scopes       []string `json:"scopes,omitempty"`
+}
+
+// Validate reports every fault at once. In development (namesOptional) tokens
+// need neither issuer nor audience.
+func (s *Settings) Validate(namesOptional bool) error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for name, level := range s.Operations {
+		if name == "" || checkOperation(name) != nil {
+			fault("operations: a name is empty, longer than 100 bytes, or holds control characters")
+		}
+		if _, err := ParseRequirement(level); err != nil {
+			fault("operations: %s: %q is no level; use one of %s, or like second_factor:30", name, level, strings.Join(LevelNames(), ", "))
+		}
+	}
+	for _, f := range s.CodesOff {
+		if f != EmailCode && f != PhoneCode {
+			fault("codes_off: %q is neither email_code nor phone_code", f)
+		}
+	}
+	for _, o := range s.Origins {
+		if err := checkOrigin(o, namesOptional); err != nil {
+			fault("origins: %w", err)
+		}
+	}
+	if s.SMSPerDay < 0 {
+		fault("sms_per_day is negative")
+	}
+	if s.Passkeys.RPID != "" || len(s.Passkeys.Origins) > 0 {
+		if err := (passkey.Relying{ID: s.Passkeys.RPID, Name: "-", Origins: s.Passkeys.Origins}).Validate(); err != nil {
+			fault("passkeys: %w", err)
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(faults...)
+}
+
+// checkOrigin takes an origin as a browser sends it (RFC 6454 7), exactly.
+func checkOrigin(s string, loopback bool) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme+"://"+u.Host != s || u.Host == "" || strings.ToLower(s) != s || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("%q is not an origin, like https://app.example.org", s)
+	}
+	if u.Scheme == "http" && !loopback {
+		return fmt.Errorf("%q is not https", s)
+	}
+	return nil
 }
 
 // SealedSettings are Settings as they stand in the store.
