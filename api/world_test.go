@@ -25,7 +25,7 @@ import (
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/notify/webhook"
+	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/sandbox"
 	"github.com/reconsent/reconsent/provider/sandbox/bankbrowser"
@@ -83,7 +83,7 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 		Registry: store, Keys: keys, Catalog: provider.Catalog{"truelayer": truelayer.Adapter}, Now: w.bank.Clock().Now, Log: log, BaseURL: w.url,
 		NewID:    func() string { return fmt.Sprintf("%012d", serial.Add(1)) },
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: w.bank.Clock().Now, Log: log},
-		Targets:  webhook.NewTargets(false),
+		Targets:  outbound.NewTargets(false),
 	})
 	handler = api.New(api.Config{Connector: w.conn, Now: w.bank.Clock().Now, Log: log, Version: "test"}).Handler()
 	w.app, w.key = w.application(store, "acme", bank.URL, options...)

@@ -10,9 +10,9 @@ type Action string
 
 // The actions.
 const (
-	ActionCodeSent      Action = "code.sent"       // handed to the mail server or gateway
-	ActionCodeUnsent    Action = "code.unsent"     // and not, with the reason
-	ActionCodeAsked     Action = "code.asked"      // for an address of the user's or not
+	ActionCodeSent      Action = "code.sent"   // handed to the mail server or gateway
+	ActionCodeUnsent    Action = "code.unsent" // and not, with the reason
+	ActionCodeAsked     Action = "code.asked"  // for an address of the user's or not
 	ActionStarted       Action = "reverification.started"
 	ActionSucceeded     Action = "factor.succeeded"
 	ActionFailed        Action = "factor.failed"

@@ -20,7 +20,7 @@ type Store interface {
 	Standings
 	Codes
 	Reverifications
-	Factors
+	FactorStore
 	Proofs
 	ProofKeys
 	AuditLog
@@ -54,13 +54,13 @@ type Standing struct {
 	// ClearedAt is until when nothing counts: neither what we recorded, which is
 	// gone, nor what a token says of itself.
 	ClearedAt time.Time
-	Factors   []Enrolled
+	Factors   []EnrolledFactor
 	Calls     string // the window of calls (BucketCalls); empty for none
 	Failures  string // the window of failures (BucketFailures)
 }
 
-// Enrolled is a factor that a user has set up, without its secret.
-type Enrolled struct {
+// EnrolledFactor is a factor that a user has set up, without its secret.
+type EnrolledFactor struct {
 	ID         string
 	Kind       FactorKind
 	Label      string
@@ -178,6 +178,9 @@ type Reverifications interface {
 	CreateReverification(ctx context.Context, r Reverification, log ...Audit) error
 	// Reverification answers consent.ErrNotFound for those of others too.
 	Reverification(ctx context.Context, who Who, id string) (Reverification, error)
+	// ReverificationByID is for a browser that comes back without a token. What
+	// it brings beside the id has to prove that it is the one that left.
+	ReverificationByID(ctx context.Context, applicationID, id string) (Reverification, error)
 	// Prepare keeps a challenge in the place of one that was there.
 	Prepare(ctx context.Context, who Who, id string, challenge consent.Sealed, log ...Audit) error
 	// TakePrepared returns the challenge and forgets it: it is good for one answer.
@@ -253,7 +256,7 @@ type StepToken struct {
 
 // FactorRecord is a factor with its secret.
 type FactorRecord struct {
-	Enrolled
+	EnrolledFactor
 	ApplicationID string
 	UserID        string
 	Secret        consent.Sealed // TOTP secret, passkey credential or its registration; sealed under ID
@@ -280,8 +283,8 @@ type FactorChange struct {
 	Log        []Audit
 }
 
-// Factors keeps what users have enrolled.
-type Factors interface {
+// FactorStore keeps what users have enrolled.
+type FactorStore interface {
 	// Factor answers consent.ErrNotFound for those of others too.
 	Factor(ctx context.Context, applicationID, userID, id string) (FactorRecord, error)
 	// FactorRecords returns a user's factors of a kind, oldest first.

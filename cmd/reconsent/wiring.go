@@ -16,6 +16,7 @@ import (
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/notify"
 	"github.com/reconsent/reconsent/notify/webhook"
 	"github.com/reconsent/reconsent/provider"
@@ -80,7 +81,7 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	if err := prepare(ctx, store, p.migrate); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	targets := webhook.NewTargets(p.loopback)
+	targets := outbound.NewTargets(p.loopback)
 	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
 		Targets: targets, Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},

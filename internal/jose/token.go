@@ -1,0 +1,215 @@
+package jose
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// MaxToken is how long a token may be, in bytes. Header lines are not longer
+// than that at most servers.
+const MaxToken = 16 << 10
+
+// Why a token is not opened.
+var (
+	ErrMalformed = errors.New("not a signed JWT")
+	ErrRefused   = errors.New("the token's signature, algorithm, key or type is refused")
+)
+
+// Header is what chooses the key.
+type Header struct {
+	Algorithm string
+	KeyID     string // "" where the token names none
+}
+
+// Demands is what a token must be. All are required.
+type Demands struct {
+	// Algorithms are the ones that are pinned (RFC 8725 3.1).
+	Algorithms []string
+	// Types are the values that typ may have, in lower case and without
+	// "application/" (RFC 7515 4.1.9); "" is a token that says none.
+	Types []string
+	// Keys returns the keys that may have signed. Its error comes back as it is.
+	Keys func(Header) ([]any, error)
+}
+
+// bringsKey are the headers by which a token would say what it is verified
+// with; crit is here because none of its extensions is known (RFC 7515 4.1).
+var bringsKey = []string{"jku", "jwk", "x5u", "x5c", "crit"}
+
+// Open verifies a token and returns its claims, a JSON object in which no key
+// stands twice. Nothing of the claims has been judged.
+func Open(token string, d Demands) (json.RawMessage, error) {
+	if err := wellFormed(token); err != nil {
+		return nil, err
+	}
+	var keysErr error
+	var claims payload
+	parser := jwt.NewParser(jwt.WithValidMethods(d.Algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+	_, err := parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
+		h, err := judge(t.Header, d)
+		if err != nil {
+			return nil, err
+		}
+		keys, err := d.Keys(h)
+		if err != nil {
+			keysErr = err
+			return nil, err
+		}
+		set := jwt.VerificationKeySet{}
+		for _, k := range keys {
+			if fits(k, h.Algorithm) {
+				set.Keys = append(set.Keys, k)
+			}
+		}
+		return set, nil
+	})
+	switch {
+	case err == nil:
+		return claims.raw, nil
+	case keysErr != nil:
+		return nil, keysErr
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return nil, ErrMalformed // the cause may quote the token
+	default:
+		return nil, ErrRefused
+	}
+}
+
+// Peek returns the claims of a token that nobody has verified.
+func Peek(token string) (json.RawMessage, error) {
+	if err := wellFormed(token); err != nil {
+		return nil, err
+	}
+	var claims payload
+	if _, _, err := jwt.NewParser(jwt.WithStrictDecoding()).ParseUnverified(token, &claims); err != nil {
+		return nil, ErrMalformed
+	}
+	return claims.raw, nil
+}
+
+// judge reads a header. Whatever it does not know to be harmless is refused.
+func judge(header map[string]any, d Demands) (Header, error) {
+	for _, name := range bringsKey {
+		if _, ok := header[name]; ok {
+			return Header{}, ErrRefused
+		}
+	}
+	alg, _ := header["alg"].(string)
+	if !slices.Contains(d.Algorithms, alg) {
+		return Header{}, ErrRefused
+	}
+	typ, ok := header["typ"].(string)
+	if _, there := header["typ"]; there && (!ok || typ == "") {
+		return Header{}, ErrRefused
+	}
+	if !slices.Contains(d.Types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
+		return Header{}, ErrRefused
+	}
+	kid, ok := header["kid"].(string)
+	if _, there := header["kid"]; there && (!ok || kid == "") {
+		return Header{}, ErrRefused
+	}
+	return Header{Algorithm: alg, KeyID: kid}, nil
+}
+
+// wellFormed looks at what the library takes and ought not to: base64 with line
+// ends in it, text that is no UTF-8, a name that stands twice, of which readers
+// would take different ones.
+func wellFormed(token string) error {
+	if len(token) > MaxToken || strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") {
+		return ErrMalformed
+	}
+	for part := range strings.SplitSeq(token[:strings.LastIndexByte(token, '.')], ".") {
+		raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		if err != nil || !utf8.Valid(raw) || unique(raw) != nil {
+			return ErrMalformed
+		}
+	}
+	return nil
+}
+
+// maxDepth is how deep objects and lists may lie in each other.
+const maxDepth = 16
+
+// unique reports whether raw is one JSON object in which no object has a name
+// twice.
+func unique(raw []byte) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	t, err := d.Token()
+	if err != nil || t != json.Delim('{') {
+		return ErrMalformed
+	}
+	if err := object(d, maxDepth); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return ErrMalformed
+	}
+	return nil
+}
+
+// object reads to the end of an object that has begun.
+func object(d *json.Decoder, depth int) error {
+	seen := map[string]bool{}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("read a name: %w", err)
+		}
+		name, ok := t.(string)
+		if !ok || seen[name] {
+			return ErrMalformed
+		}
+		seen[name] = true
+		if err := value(d, depth); err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+// value reads one value, whatever it is.
+func value(d *json.Decoder, depth int) error {
+	t, err := d.Token()
+	switch {
+	case err != nil:
+		return fmt.Errorf("read a value: %w", err)
+	case depth == 0:
+		return ErrMalformed
+	case t == json.Delim('{'):
+		return object(d, depth-1)
+	case t == json.Delim('['):
+		for d.More() {
+			if err := value(d, depth-1); err != nil {
+				return err
+			}
+		}
+		_, err := d.Token()
+		return err
+	}
+	return nil
+}
+
+// payload keeps the claims as they came. Its owner reads them; the library is
+// told not to.
+type payload struct {
+	jwt.MapClaims
+	raw json.RawMessage
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *payload) UnmarshalJSON(raw []byte) error {
+	p.raw = slices.Clone(raw)
+	return nil
+}
