@@ -89,6 +89,9 @@ const (
 	BucketFailures = "failures:" // over all factors, by user
 	BucketSends    = "sends:"    // of codes, by user
 	BucketAddress  = "address:"  // of codes, by fingerprint of the address
+	// BucketLocked is by user too, but counted with Take: that the user was told
+	// of a lock.
+	BucketLocked = "locked:"
 )
 
 // Standings read who is asking, and count what they do.
@@ -316,6 +319,10 @@ type Answer struct {
 	Text          string
 	At            time.Time
 }
+
+// AnswerFor is how long the same answer is given to an idempotency key
+// (reauth-wire.md 6).
+const AnswerFor = time.Minute
 
 // Proofs keeps proofs and step tokens until they are used up.
 type Proofs interface {

@@ -101,7 +101,7 @@ func prepare(ctx context.Context, store *sqlstore.Store, migrate bool) error {
 	if migrate {
 		return migrateUp(ctx, store)
 	}
-	if err := store.Prepare(ctx); err != nil {
+	if err := store.PrepareStatements(ctx); err != nil {
 		return err
 	}
 	return checkJobs(ctx, store)
