@@ -16,6 +16,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 //go:embed templates
@@ -44,6 +45,8 @@ func (s *Server) pages(r *gin.Engine) {
 	r.GET("/u/:token", s.unsubscribePage)
 	r.HEAD("/u/:token", s.unsubscribePage)
 	r.POST("/u/:token", s.unsubscribe)
+	r.GET(reauth.PathStart+":ticket", s.startIdentity)
+	r.GET(reauth.PathReturn, s.returnIdentity)
 	r.GET("/docs", s.docs)
 	r.GET("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "/docs") })
 }

@@ -13,11 +13,13 @@ import (
 
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 // Config is what a Server is made of. All fields are required.
 type Config struct {
 	Connector *connector.Connector
+	Reauth    *reauth.Service
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string
@@ -26,6 +28,8 @@ type Config struct {
 // Server answers HTTP. It is safe for concurrent use.
 type Server struct {
 	connector *connector.Connector
+	reauth    *reauth.Service
+	strangers strangers
 	now       func() time.Time
 	log       *slog.Logger
 	version   string
@@ -34,7 +38,7 @@ type Server struct {
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	s := &Server{connector: cfg.Connector, now: cfg.Now, log: cfg.Log, version: cfg.Version}
+	s := &Server{connector: cfg.Connector, reauth: cfg.Reauth, now: cfg.Now, log: cfg.Log, version: cfg.Version}
 	// Made on first use: reflection over every type has no place in start-up.
 	s.document = sync.OnceValues(func() ([]byte, error) { return Document(cfg.Version) })
 	return s
@@ -48,18 +52,30 @@ func (s *Server) Handler() http.Handler {
 	r.RedirectTrailingSlash = false
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
-	r.Use(s.recoverPanic, s.hardened)
+	r.Use(s.recoverPanic, s.hardened, s.browsers)
 	r.NoRoute(s.nowhere)
 	r.NoMethod(func(c *gin.Context) {
 		s.fail(c, &consent.Error{Code: codeMethodNotAllowed, Detail: "This address does not take this method; /docs lists what it takes."})
 	})
 	for _, op := range operations {
-		r.Handle(op.method, ginPath(op.path), s.authenticated(op.handle))
+		r.Handle(op.method, ginPath(op.path), s.handlerOf(op))
 	}
 	r.POST("/webhooks/:provider/:application", s.inboundWebhook)
 	s.pages(r)
 	s.health(r)
 	return r
+}
+
+// handlerOf is an operation's handler, behind what says who is asking.
+func (s *Server) handlerOf(op operation) gin.HandlerFunc {
+	switch {
+	case op.user != nil:
+		return s.asUser(op.user)
+	case op.open != nil:
+		return func(c *gin.Context) { op.open(s, c) }
+	default:
+		return s.authenticated(op.handle)
+	}
 }
 
 // ginPath writes {name} as gin does.

@@ -87,10 +87,8 @@ func NewChallenge(ages Ages, enrolment Enrolment, r Requirement) Challenge {
 	if missing == nil {
 		missing = []Lack{} // an array on the wire, also where it is empty
 	}
-	required := Required{Level: r.String(), Missing: missing, SecondEnrolled: enrolment.known()}
-	if r.custom() {
-		required.Level, required.AfterMinutes = string(r.Factors), r.minutes()
-	}
+	required := Required{Missing: missing, SecondEnrolled: enrolment.known()}
+	required.Level, required.AfterMinutes = r.Wire()
 	return Challenge{
 		Type:       "/docs#" + string(CodeReverificationRequired),
 		Title:      challengeTitle,
@@ -102,6 +100,15 @@ func NewChallenge(ages Ages, enrolment Enrolment, r Requirement) Challenge {
 		ClerkError: ClerkError{Type: "forbidden", Reason: "reverification-error", Metadata: r.clerk()},
 		Required:   required,
 	}
+}
+
+// Wire is a requirement as the API names it: a level's name, or factors with
+// minutes.
+func (r Requirement) Wire() (level string, afterMinutes int) {
+	if r.custom() {
+		return string(r.Factors), r.minutes()
+	}
+	return r.String(), 0
 }
 
 // custom reports whether {level, after_minutes} says all of it.

@@ -102,7 +102,7 @@ func (s *Service) Check(ctx context.Context, c *Caller, ask Ask) (Checked, error
 		line.Level, line.Operation = r.String(), ask.Operation
 		lines = append(lines, line)
 	}
-	out.Calls, err = s.count(ctx, c.ApplicationID, BucketCalls+c.UserID, &st.Calls, callsLimit, callsPer, out.At, lines...)
+	out.Calls, err = s.count(ctx, c.ApplicationID, BucketCalls+c.UserID, &st.Calls, CallsLimit, CallsPer, out.At, lines...)
 	if err == nil && !out.Calls.OK {
 		err = waitUntil(consent.CodeRateLimited, out.Calls.RetryAt, "This address may be asked 10 times in 5 minutes for a user.")
 	}

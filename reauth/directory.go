@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +32,10 @@ type directory struct {
 	byName map[string]*Tenant // by id and by slug
 	pairs  map[[2]string][]*Tenant
 	only   *Tenant // where there is one application
+	// origins are those of all tenants; loopback are those tenants of development
+	// that take any port of this machine.
+	origins  map[string]bool
+	loopback []*Tenant
 }
 
 // look returns the directory as it is now. Callers that come while it is read
@@ -54,6 +60,7 @@ func (s *Service) look(ctx context.Context) (*directory, error) {
 		found[x.ApplicationID] = x
 	}
 	d.byName, d.pairs, d.only = make(map[string]*Tenant, 2*len(apps)), make(map[[2]string][]*Tenant), nil
+	d.origins, d.loopback = make(map[string]bool), nil
 	for i := range apps {
 		t := &Tenant{Application: apps[i]}
 		x, ok := found[apps[i].ID]
@@ -68,6 +75,11 @@ func (s *Service) look(ctx context.Context) (*directory, error) {
 			if pair[0] != "" && pair[1] != "" {
 				d.pairs[pair] = append(d.pairs[pair], t)
 			}
+			for _, o := range t.Origins {
+				if d.origins[o] = true; strings.HasSuffix(o, anyPort) {
+					d.loopback = append(d.loopback, t)
+				}
+			}
 		}
 		d.byName[t.ID], d.byName[t.Slug] = t, t
 		if len(apps) == 1 {
@@ -80,7 +92,7 @@ func (s *Service) look(ctx context.Context) (*directory, error) {
 
 // copy is safe to read without the lock: maps are replaced, never changed.
 func (d *directory) copy() *directory {
-	return &directory{byName: d.byName, pairs: d.pairs, only: d.only}
+	return &directory{byName: d.byName, pairs: d.pairs, only: d.only, origins: d.origins, loopback: d.loopback}
 }
 
 func (s *Service) rules(t *Tenant) usertoken.Rules {
@@ -195,4 +207,24 @@ func (s *Service) ReadSettings(ctx context.Context, applicationID string) (Setti
 		return Settings{ApplicationID: applicationID}, err
 	}
 	return s.open(x)
+}
+
+// AllowsOrigin reports whether pages of an origin may call for this
+// application.
+func (t *Tenant) AllowsOrigin(origin string) bool {
+	for _, entry := range t.Origins {
+		if prefix, any := strings.CutSuffix(entry, anyPort); entry == origin || any && strings.HasPrefix(origin, prefix+":") {
+			return true
+		}
+	}
+	return false
+}
+
+// AllowsOrigin reports whether pages of an origin may call for any application.
+func (s *Service) AllowsOrigin(ctx context.Context, origin string) bool {
+	d, err := s.look(ctx)
+	if err != nil {
+		return false
+	}
+	return d.origins[origin] || slices.ContainsFunc(d.loopback, func(t *Tenant) bool { return t.AllowsOrigin(origin) })
 }

@@ -135,7 +135,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	case KindPhone:
 		x := sending{factor: PhoneCode, purpose: PurposeEnrol, subject: f.ID, to: number, operation: "", pause: resendAfter}
 		_, err = s.send(ctx, c, &st, x)
-		out.SentTo = maskPhone(number)
+		out.SentTo = MaskPhone(number)
 	}
 	return out, err
 }

@@ -45,7 +45,7 @@ func (s *Service) usable(t *Tenant, st *Standing) []Usable {
 	}
 	second, enrolled := st.phone()
 	if s.sends(t, PhoneCode, consent.ChannelSMS) && st.User.Phone != "" && (!enrolled || second.Address != st.User.Phone) {
-		add(PhoneCode, First, maskPhone(st.User.Phone))
+		add(PhoneCode, First, MaskPhone(st.User.Phone))
 	}
 	if st.has(KindPasskey) && t.Passkeys.RPID != "" {
 		add(Passkey, First, "")
@@ -54,7 +54,7 @@ func (s *Service) usable(t *Tenant, st *Standing) []Usable {
 		add(IDP, First, "")
 	}
 	if enrolled && s.sends(t, PhoneCode, consent.ChannelSMS) {
-		add(PhoneCode, Second, maskPhone(second.Address))
+		add(PhoneCode, Second, MaskPhone(second.Address))
 	}
 	if st.has(KindTOTP) {
 		add(TOTP, Second, "")

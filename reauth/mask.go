@@ -11,8 +11,8 @@ func maskEmail(s string) string {
 	return local[:1] + "***@" + domain
 }
 
-// maskPhone shows a number's last two digits.
-func maskPhone(s string) string {
+// MaskPhone shows a number's country and last two digits.
+func MaskPhone(s string) string {
 	if len(s) < 4 {
 		return "**"
 	}

@@ -290,7 +290,7 @@ func (s *Service) prepareCode(ctx context.Context, c *Caller, st *Standing, rv *
 	x := sending{factor: f, purpose: PurposeReverification, subject: rv.ID, operation: rv.Operation, pause: resendAfter, to: st.User.Email}
 	mask := maskEmail
 	if f == PhoneCode {
-		if mask, x.to = maskPhone, st.User.Phone; role == Second {
+		if mask, x.to = MaskPhone, st.User.Phone; role == Second {
 			p, _ := st.phone()
 			x.to = p.Address
 		}

@@ -125,12 +125,16 @@ const (
 	verificationValidity   = 10 * time.Minute
 	sudoValidity           = 15 * time.Minute
 
-	callsLimit    = 10
-	callsPer      = 5 * time.Minute
 	failuresLimit = 10
 	failuresPer   = time.Hour
 	sendsLimit    = 5
 	sendsPer      = time.Hour
+)
+
+// Of GET /reauthenticate, so many calls are answered in a stretch of time.
+const (
+	CallsLimit = 10
+	CallsPer   = 5 * time.Minute
 )
 
 // Caller is who is asking, as the token of the request says it.
