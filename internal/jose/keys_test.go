@@ -100,7 +100,7 @@ func TestASecretIsNoPublicKeyAndTheReverse(t *testing.T) {
 	for _, alg := range Symmetric {
 		assert.True(t, fits(make([]byte, 64), alg), alg)
 		assert.False(t, fits([]byte(nil), alg), alg)
-		for _, key := range []crypto.PublicKey{&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 3}, edKey(1), ed25519.PublicKey(nil), nil, "secret"} {
+		for _, key := range []crypto.PublicKey{&rsa.PublicKey{}, edKey(1), ed25519.PublicKey(nil), nil, "secret"} {
 			assert.False(t, fits(key, alg), "%s with %T", alg, key)
 		}
 	}
