@@ -347,7 +347,12 @@ func TestCoordinatesKeepTheirZeros(t *testing.T) {
 // FuzzVerify: whatever is signed, what is taken is whole, for us, and now; and
 // what is not signed is never taken.
 func FuzzVerify(f *testing.F) {
-	k := key(f, "")
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) // every worker's is the same
+	k, err := of(private)
+	require.NoError(f, err)
+	keys := KeySet{k.Public()}
+	b64 := base64.RawURLEncoding.EncodeToString
+	header := b64([]byte(`{"alg":"EdDSA","typ":"reverification+jwt","kid":"` + k.ID + `"}`))
 	payload, err := good().MarshalJSON()
 	require.NoError(f, err)
 	token, err := Mint(k, good())
@@ -359,9 +364,10 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, signed bool) {
 		got := text
 		if signed {
-			got = forge(t, k, nil, []byte(text))
+			got = header + "." + b64([]byte(text))
+			got += "." + b64(ed25519.Sign(private, []byte(got)))
 		}
-		c, err := Verify(got, KeySet{k.Public()}, want)
+		c, err := Verify(got, keys, want)
 		if err != nil {
 			require.Equal(t, Claims{}, c)
 			return
@@ -372,10 +378,10 @@ func FuzzVerify(f *testing.F) {
 		require.Equal(t, want.Audience, c.Audience)
 		require.True(t, c.ExpiresAt.After(now))
 		require.LessOrEqual(t, c.ExpiresAt.Sub(c.IssuedAt), MaxLife)
-		again, err := Mint(k, c)
+		again, err := c.MarshalJSON()
 		require.NoError(t, err)
-		twice, err := Verify(again, KeySet{k.Public()}, want)
-		require.NoError(t, err)
+		var twice Claims
+		require.NoError(t, twice.UnmarshalJSON(again))
 		require.Equal(t, c, twice)
 	})
 }
