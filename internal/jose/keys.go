@@ -61,7 +61,7 @@ func parseSet(raw []byte) ([]published, error) {
 			continue
 		}
 		k := published{id: m.KID, algorithm: string(m.ALG), key: jwk.Key()}
-		if slices.ContainsFunc(Asymmetric, func(alg string) bool { return k.fits(alg) }) {
+		if sound(k.key) && slices.ContainsFunc(Asymmetric, k.fits) {
 			keys = append(keys, k)
 		}
 	}
@@ -81,6 +81,19 @@ func (k published) fits(algorithm string) bool {
 	return (k.algorithm == "" || k.algorithm == algorithm) && fits(k.key, algorithm)
 }
 
+// sound says whether a key of others is one at all.
+func sound(key any) bool {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return k.N.BitLen() >= minRSA && k.N.BitLen() <= maxRSA && k.E >= 3 && k.E%2 == 1
+	case *ecdsa.PublicKey:
+		_, err := k.ECDH() // which finds a point that is not on the curve
+		return err == nil
+	default:
+		return true
+	}
+}
+
 // fits says whether a key is of the kind that an algorithm verifies with. A
 // public key is never a secret, and a secret never a public key.
 func fits(key any, algorithm string) bool {
@@ -88,14 +101,9 @@ func fits(key any, algorithm string) bool {
 	case []byte:
 		return slices.Contains(Symmetric, algorithm) && len(k) > 0
 	case *rsa.PublicKey:
-		return (strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")) &&
-			k.N.BitLen() >= minRSA && k.N.BitLen() <= maxRSA && k.E >= 3 && k.E%2 == 1
+		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
 	case *ecdsa.PublicKey:
-		if curves[algorithm] != k.Params().Name {
-			return false
-		}
-		_, err := k.ECDH() // which finds a point that is not on the curve
-		return err == nil
+		return curves[algorithm] == k.Params().Name
 	case ed25519.PublicKey:
 		return algorithm == "EdDSA" && len(k) == ed25519.PublicKeySize
 	default:

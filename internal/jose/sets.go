@@ -202,7 +202,7 @@ func (s *Sets) refresh(ctx context.Context, e *set) <-chan struct{} {
 func (s *Sets) fetch(ctx context.Context, url string) ([]published, error) {
 	ctx, cancel := context.WithTimeout(ctx, FetchTimeout)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
+	defer context.AfterFunc(s.ctx, cancel)() //nolint:contextcheck // Close ends it too
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, errors.New("the address is none")

@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -130,75 +128,57 @@ func wellFormed(token string) error {
 	}
 	for part := range strings.SplitSeq(token[:strings.LastIndexByte(token, '.')], ".") {
 		raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
-		if err != nil || !utf8.Valid(raw) || unique(raw) != nil {
+		if err != nil || !utf8.Valid(raw) || !unique(raw) {
 			return ErrMalformed
 		}
 	}
 	return nil
 }
-
-// maxDepth is how deep objects and lists may lie in each other.
-const maxDepth = 16
 
 // unique reports whether raw is one JSON object in which no object has a name
-// twice.
-func unique(raw []byte) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	t, err := d.Token()
-	if err != nil || t != json.Delim('{') {
-		return ErrMalformed
+// twice. In valid JSON a text is a name where a colon follows.
+func unique(raw []byte) bool {
+	if !json.Valid(raw) || bytes.TrimLeft(raw, " \t\r\n")[0] != '{' {
+		return false
 	}
-	if err := object(d, maxDepth); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return ErrMalformed
-	}
-	return nil
-}
-
-// object reads to the end of an object that has begun.
-func object(d *json.Decoder, depth int) error {
-	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("read a name: %w", err)
-		}
-		name, ok := t.(string)
-		if !ok || seen[name] {
-			return ErrMalformed
-		}
-		seen[name] = true
-		if err := value(d, depth); err != nil {
-			return err
-		}
-	}
-	_, err := d.Token()
-	return err
-}
-
-// value reads one value, whatever it is.
-func value(d *json.Decoder, depth int) error {
-	t, err := d.Token()
-	switch {
-	case err != nil:
-		return fmt.Errorf("read a value: %w", err)
-	case depth == 0:
-		return ErrMalformed
-	case t == json.Delim('{'):
-		return object(d, depth-1)
-	case t == json.Delim('['):
-		for d.More() {
-			if err := value(d, depth-1); err != nil {
-				return err
+	var names []map[string]bool // of the objects and lists that i lies in
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '{', '[':
+			names = append(names, nil)
+		case '}', ']':
+			names = names[:len(names)-1]
+		case '"':
+			end := i + 1
+			for ; raw[end] != '"'; end++ {
+				if raw[end] == '\\' {
+					end++
+				}
 			}
+			text := raw[i : end+1]
+			i = end
+			if rest := bytes.TrimLeft(raw[end+1:], " \t\r\n"); len(rest) == 0 || rest[0] != ':' {
+				continue
+			}
+			name := string(text)
+			if bytes.IndexByte(text, '\\') >= 0 { // the same name, written otherwise
+				var plain string
+				if json.Unmarshal(text, &plain) != nil {
+					return false
+				}
+				name = `"` + plain + `"`
+			}
+			in := &names[len(names)-1]
+			if (*in)[name] {
+				return false
+			}
+			if *in == nil {
+				*in = map[string]bool{}
+			}
+			(*in)[name] = true
 		}
-		_, err := d.Token()
-		return err
 	}
-	return nil
+	return true
 }
 
 // payload keeps the claims as they came. Its owner reads them; the library is

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -167,11 +168,11 @@ func str(raw json.RawMessage) (string, bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
 	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil || strings.ContainsRune(s, utf8.RuneError) {
+	s := string(raw[1 : len(raw)-1])
+	if strings.IndexByte(s, '\\') >= 0 && json.Unmarshal(raw, &s) != nil {
 		return "", false
 	}
-	return s, true
+	return s, !strings.ContainsRune(s, utf8.RuneError)
 }
 
 // name reads an issuer or an audience, which are compared and never kept.
@@ -205,9 +206,8 @@ func (o object) texts(name string) ([]string, bool) {
 // time reads a NumericDate (RFC 7519 2): seconds, a fraction allowed, in the
 // years that dates have.
 func (o object) time(name string) (time.Time, bool) {
-	var seconds float64
-	raw := o[name]
-	if len(raw) == 0 || raw[0] == 'n' || json.Unmarshal(raw, &seconds) != nil || seconds < 0 || seconds > maxTime {
+	seconds, err := strconv.ParseFloat(string(o[name]), 64) // of what JSON can hold it takes numbers only
+	if err != nil || seconds < 0 || seconds > maxTime {
 		return time.Time{}, false
 	}
 	whole, fraction := math.Modf(seconds)

@@ -49,6 +49,20 @@ type Targets interface {
 
 // Validate reports every fault of the rules at once.
 func (r *Rules) Validate(targets Targets) error {
+	faults := r.faults()
+	if r.JWKSURL != "" {
+		if u, err := url.Parse(r.JWKSURL); err != nil {
+			faults = append(faults, errors.New("the JWKS URL is no URL"))
+		} else if err := targets.Check(u); err != nil {
+			faults = append(faults, fmt.Errorf("the JWKS URL may not be called: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// faults are those that can be seen without asking whether an address may be
+// called. It is held for each token: rules that nobody validated let nobody in.
+func (r *Rules) faults() []error {
 	var faults []error
 	for _, check := range []struct {
 		bad bool
@@ -58,7 +72,7 @@ func (r *Rules) Validate(targets Targets) error {
 		{r.NamesRequired && r.Audience == "", "an audience is required"},
 		{r.JWKSURL == "" && len(r.Secret) == 0, "a JWKS URL or a secret is required"},
 		{r.JWKSURL != "" && len(r.Secret) > 0, "a JWKS URL and a secret exclude each other"},
-		{len(r.Secret) > 0 && len(r.Secret) < r.minSecret(), fmt.Sprintf("the secret is shorter than %d bytes", r.minSecret())},
+		{len(r.Secret) > 0 && len(r.Secret) < r.minSecret(), "the secret is shorter than 32 bytes, or than the hash of an algorithm"},
 		{!utf8.Valid(r.Secret), "the secret is not UTF-8"},
 		{len(r.Algorithms) == 0, "an algorithm is required"},
 		{r.MaxTokenAge < 0, "the greatest age of a token is negative"},
@@ -76,14 +90,7 @@ func (r *Rules) Validate(targets Targets) error {
 			faults = append(faults, fmt.Errorf("the algorithm %.20q is none that goes with %s: %s", alg, kind, strings.Join(known, ", ")))
 		}
 	}
-	if r.JWKSURL != "" {
-		if u, err := url.Parse(r.JWKSURL); err != nil {
-			faults = append(faults, errors.New("the JWKS URL is no URL"))
-		} else if err := targets.Check(u); err != nil {
-			faults = append(faults, fmt.Errorf("the JWKS URL may not be called: %w", err))
-		}
-	}
-	return errors.Join(faults...)
+	return faults
 }
 
 func (r *Rules) minSecret() int {

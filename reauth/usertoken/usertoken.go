@@ -68,9 +68,8 @@ type Config struct {
 // Verifier verifies tokens, and keeps the keys that issuers publish. It is safe
 // for concurrent use.
 type Verifier struct {
-	targets *outbound.Targets
-	now     func() time.Time
-	sets    *jose.Sets
+	now  func() time.Time
+	sets *jose.Sets
 }
 
 // New returns a Verifier. Close it when it is no longer needed.
@@ -78,7 +77,7 @@ func New(cfg Config) *Verifier {
 	if cfg.HTTP == nil {
 		cfg.HTTP = cfg.Targets.Client(outbound.Config{Timeout: jose.FetchTimeout, MaxBody: jose.MaxSet})
 	}
-	return &Verifier{targets: cfg.Targets, now: cfg.Now, sets: jose.NewSets(jose.SetsConfig{HTTP: cfg.HTTP, Now: cfg.Now, Log: cfg.Log})}
+	return &Verifier{now: cfg.Now, sets: jose.NewSets(jose.SetsConfig{HTTP: cfg.HTTP, Now: cfg.Now, Log: cfg.Log})}
 }
 
 // Close ends fetches that are under way.
@@ -86,7 +85,7 @@ func (v *Verifier) Close() { v.sets.Close() }
 
 // Verify says whose token it is. Errors: the set above, or the context's.
 func (v *Verifier) Verify(ctx context.Context, token string, rules *Rules) (Claims, error) {
-	if rules == nil || rules.Validate(v.targets) != nil {
+	if rules == nil || len(rules.faults()) > 0 {
 		return Claims{}, ErrRules // rules that were never validated would let anything in
 	}
 	raw, err := jose.Open(token, jose.Demands{Algorithms: rules.Algorithms, Types: types, Keys: func(h jose.Header) ([]any, error) {
