@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func exampleGuard() (*guard.Guard, *guardtest.Installation) {
 
 // send is a client: the user's JWT, the proof, and what comes back.
 func send(h http.Handler, userToken, proofToken string) {
-	r := httptest.NewRequest(http.MethodPost, "/transfer", strings.NewReader(`{"payee":"Acme Ltd","amount":"10.50","currency":"EUR"}`))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/transfer", strings.NewReader(`{"payee":"Acme Ltd","amount":"10.50","currency":"EUR"}`))
 	r.Header.Set("Authorization", "Bearer "+userToken)
 	if proofToken != "" {
 		r.Header.Set(guard.ProofHeader, proofToken)

@@ -2,6 +2,7 @@ package guard_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -90,7 +91,7 @@ func newWorld(t testing.TB, changes ...func(*guard.Config)) *world {
 }
 
 func request(user, token string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, "/transfer", strings.NewReader(`{"payee":"Acme Ltd","amount":"10.50","currency":"EUR"}`))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/transfer", strings.NewReader(`{"payee":"Acme Ltd","amount":"10.50","currency":"EUR"}`))
 	if user != "" {
 		r.Header.Set("Authorization", "Bearer "+user)
 	}

@@ -1,6 +1,7 @@
 package ginguard_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +22,7 @@ func init() { gin.SetMode(gin.TestMode) }
 func noon() time.Time { return time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC) }
 
 func send(h http.Handler, path, userToken, proofToken string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, http.NoBody)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+userToken)
 	if proofToken != "" {
 		r.Header.Set(guard.ProofHeader, proofToken)
