@@ -53,6 +53,37 @@ func (c *carrier) tries() int {
 	return len(c.tried)
 }
 
+// answers says how the server answers from now on.
+func (c *carrier) answers(answer func(ctx context.Context, m Message, try int) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answer = answer
+}
+
+func (c *carrier) mostOpen() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most
+}
+
+// journal is what was logged.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 // hangs until its context ends.
 func hangs(ctx context.Context, _ Message, _ int) error {
 	<-ctx.Done()
@@ -65,7 +96,7 @@ type dispatcher struct {
 
 	t         *testing.T
 	mail, sms *carrier
-	log       *bytes.Buffer
+	log       *journal
 	mu        sync.Mutex
 	sent      []Sent
 }
@@ -75,7 +106,7 @@ type dispatcher struct {
 func atDispatcher(t *testing.T, test func(o *dispatcher)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		o := &dispatcher{t: t, mail: &carrier{}, sms: &carrier{}, log: &bytes.Buffer{}}
+		o := &dispatcher{t: t, mail: &carrier{}, sms: &carrier{}, log: &journal{}}
 		n := 0
 		o.Security = NewSecurity(SecurityConfig{
 			Mailer: o.mail, SMS: o.sms, Now: time.Now, Log: slog.New(slog.NewJSONHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -151,7 +182,7 @@ func TestACodeIsSentAndReported(t *testing.T) {
 // longer because one is sent.
 func TestNobodyWaitsForAServer(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = hangs
+		o.mail.answers(hangs)
 		begin := time.Now()
 		for range 100 {
 			o.sendCode("acme", consent.ChannelEmail)
@@ -164,12 +195,12 @@ func TestNobodyWaitsForAServer(t *testing.T) {
 
 func TestAServerThatIsAwayIsAskedAgain(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = func(_ context.Context, _ Message, try int) error {
+		o.mail.answers(func(_ context.Context, _ Message, try int) error {
 			if try <= 4 {
 				return fmt.Errorf("%w: no connection", ErrAway)
 			}
 			return nil
-		}
+		})
 		begin := time.Now()
 		o.sendCode("acme", consent.ChannelEmail)
 		o.after(time.Minute)
@@ -193,12 +224,12 @@ func TestAServerThatIsAwayIsAskedAgain(t *testing.T) {
 
 func TestTheMinutesLeftAreThoseOfTheTry(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.sms.answer = func(_ context.Context, _ Message, try int) error {
+		o.sms.answers(func(_ context.Context, _ Message, try int) error {
 			if try <= 7 {
 				return errLater
 			}
 			return nil
-		}
+		})
 		o.sendCode("acme", consent.ChannelSMS)
 		o.after(4 * time.Minute)
 		assert.Contains(t, o.sms.tried[0].Text, "Valid for 5 min.")
@@ -209,7 +240,7 @@ func TestTheMinutesLeftAreThoseOfTheTry(t *testing.T) {
 // TestACodeIsNotSentAfterItsEnd: a server that comes back later gets nothing.
 func TestACodeIsNotSentAfterItsEnd(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = func(context.Context, Message, int) error { return errLater }
+		o.mail.answers(func(context.Context, Message, int) error { return errLater })
 		end := time.Now().Add(5 * time.Minute)
 		o.sendCode("acme", consent.ChannelEmail)
 		o.after(time.Hour)
@@ -234,12 +265,12 @@ func TestACodeIsNotSentAfterItsEnd(t *testing.T) {
 
 func TestAHangingServerIsAskedAgain(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = func(ctx context.Context, m Message, try int) error {
+		o.mail.answers(func(ctx context.Context, m Message, try int) error {
 			if try == 1 {
 				return hangs(ctx, m, try)
 			}
 			return nil
-		}
+		})
 		o.sendCode("acme", consent.ChannelEmail)
 		o.after(time.Minute)
 		assert.Len(t, o.mail.tried, 2)
@@ -250,9 +281,9 @@ func TestAHangingServerIsAskedAgain(t *testing.T) {
 func TestWhatIsFinalIsNotTriedAgain(t *testing.T) {
 	for cause, want := range map[error]Result{ErrRefused: ResultRefused, ErrMisconfigured: ResultMisconfigured} {
 		atDispatcher(t, func(o *dispatcher) {
-			o.sms.answer = func(_ context.Context, m Message, _ int) error {
+			o.sms.answers(func(_ context.Context, m Message, _ int) error {
 				return fmt.Errorf("%w: to %s: %s", cause, m.To, m.Text)
-			}
+			})
 			o.sendCode("acme", consent.ChannelSMS)
 			o.after(time.Hour)
 			assert.Len(t, o.sms.tried, 1)
@@ -267,17 +298,16 @@ func TestWhatIsFinalIsNotTriedAgain(t *testing.T) {
 // TestNoCodeIsLogged: not even where a mailer's error quotes the message. What
 // stands in the log is looked for at the end of every test here.
 func TestNoCodeIsLogged(t *testing.T) {
-	atDispatcher(t, func(o *dispatcher) {
-		for _, quoted := range []string{"493027", "4930-27", "493 027", "+442071838750", "%20493027%20"} {
-			o.sms.answer = func(context.Context, Message, int) error { return errors.New("HTTP 451, Twilio 21211: body=" + quoted) }
-			o.log.Reset()
+	for _, quoted := range []string{"493027", "4930-27", "493 027", "+442071838750", "%20493027%20"} {
+		atDispatcher(t, func(o *dispatcher) {
+			o.sms.answers(func(context.Context, Message, int) error { return errors.New("HTTP 451, Twilio 21211: body=" + quoted) })
 			o.sendCode("acme", consent.ChannelSMS)
 			synctest.Wait()
 			assert.Contains(t, o.log.String(), "HTTP 451, Twilio 21211")
 			assert.NotContains(t, strings.NewReplacer("-", "", " ", "").Replace(o.log.String()), "493027")
-		}
-		o.after(time.Hour)
-	})
+			o.after(time.Hour)
+		})
+	}
 	atDispatcher(t, func(o *dispatcher) {
 		c := o.code("acme", consent.ChannelSMS)
 		o.cfg.Log.Info("as somebody may log it", "codes", c, "pointer", &c, "message", Message{ID: "cod_1", To: c.To, Text: c.Code}, "printed", fmt.Sprintf("%+v", c))
@@ -319,12 +349,12 @@ func TestWhatCannotBeSentIsToldAtOnce(t *testing.T) {
 // hangs leaves places for the others, of both kinds.
 func TestOneApplicationHoldsNobodyUp(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = func(ctx context.Context, m Message, try int) error {
+		o.mail.answers(func(ctx context.Context, m Message, try int) error {
 			if m.FromName == "Greedy" {
 				return hangs(ctx, m, try)
 			}
 			return nil
-		}
+		})
 		greedy := o.code("greedy", consent.ChannelEmail)
 		greedy.Application.Name = "Greedy"
 		taken := 0
@@ -353,14 +383,14 @@ func TestOneApplicationHoldsNobodyUp(t *testing.T) {
 // the server.
 func TestAWaitingMessageHoldsNoPlace(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = func(context.Context, Message, int) error { return errLater }
+		o.mail.answers(func(context.Context, Message, int) error { return errLater })
 		for range maxHeldOfOne {
 			o.sendCode("acme", consent.ChannelEmail)
 		}
 		synctest.Wait()
 		assert.Equal(t, maxHeldOfOne, o.mail.tries(), "each had its first try, and no time passed")
-		assert.LessOrEqual(t, o.mail.most, maxTryingOfOne)
-		o.mail.answer = nil
+		assert.LessOrEqual(t, o.mail.mostOpen(), maxTryingOfOne)
+		o.mail.answers(nil)
 		o.after(2 * time.Second)
 		assert.Len(t, o.results(), maxHeldOfOne)
 		o.sendCode("acme", consent.ChannelEmail)
@@ -369,7 +399,7 @@ func TestAWaitingMessageHoldsNoPlace(t *testing.T) {
 
 func TestAFullQueueAnswersAtOnce(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = hangs
+		o.mail.answers(hangs)
 		for i := range maxHeld {
 			o.sendCode("app"+strconv.Itoa(i/maxHeldOfOne), consent.ChannelEmail)
 		}
@@ -380,44 +410,44 @@ func TestAFullQueueAnswersAtOnce(t *testing.T) {
 		assert.Equal(t, begin, time.Now())
 		o.sendCode("another", consent.ChannelSMS)
 		synctest.Wait()
-		assert.Equal(t, maxTrying, o.mail.most)
+		assert.Equal(t, maxTrying, o.mail.mostOpen())
 		o.after(6 * time.Minute)
 		assert.Len(t, o.results(), maxHeld+1, "each came to its end")
-		o.mail.answer = nil
+		o.mail.answers(nil)
 		o.sendCode("another", consent.ChannelEmail)
 	})
 }
 
 func TestDrainWaitsForWhatIsUnderWay(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = func(context.Context, Message, int) error { time.Sleep(3 * time.Second); return nil }
+		o.mail.answers(func(context.Context, Message, int) error { time.Sleep(3 * time.Second); return nil })
 		o.sendCode("acme", consent.ChannelEmail)
 		synctest.Wait()
 		begin := time.Now()
-		require.NoError(t, o.Drain(t.Context()))
+		require.NoError(t, o.Drain(o.t.Context()))
 		assert.Equal(t, 3*time.Second, time.Since(begin))
 		assert.Equal(t, ResultSent, o.results()[0].Result)
 		_, err := o.SendCode(o.code("acme", consent.ChannelEmail))
 		require.ErrorIs(t, err, ErrDrained)
 		require.ErrorIs(t, o.SendNotice(*SecuritySamples("en")[4].Notice, Recipient{consent.ChannelEmail, "ada@example.org"}), ErrDrained)
-		require.NoError(t, o.Drain(t.Context()), "a second time is as good")
+		require.NoError(t, o.Drain(o.t.Context()), "a second time is as good")
 	})
 }
 
 func TestDrainGivesWhatWaitsItsLastTry(t *testing.T) {
 	for _, back := range []bool{true, false} {
 		atDispatcher(t, func(o *dispatcher) {
-			o.mail.answer = func(_ context.Context, _ Message, try int) error {
+			o.mail.answers(func(_ context.Context, _ Message, try int) error {
 				if back && try > 4 {
 					return nil
 				}
 				return errLater
-			}
+			})
 			o.sendCode("acme", consent.ChannelEmail)
 			o.after(8 * time.Second)
 			require.Len(t, o.mail.tried, 4)
 			begin := time.Now()
-			require.NoError(t, o.Drain(t.Context()))
+			require.NoError(t, o.Drain(o.t.Context()))
 			assert.Equal(t, begin, time.Now())
 			assert.Len(t, o.mail.tried, 5)
 			want := ResultStopped
@@ -431,11 +461,11 @@ func TestDrainGivesWhatWaitsItsLastTry(t *testing.T) {
 
 func TestDrainEndsWithItsContext(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
-		o.mail.answer = hangs
+		o.mail.answers(hangs)
 		for range 2 * maxTryingOfOne {
 			o.sendCode("acme", consent.ChannelEmail)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(o.t.Context(), 5*time.Second)
 		defer cancel()
 		begin := time.Now()
 		require.ErrorIs(t, o.Drain(ctx), context.DeadlineExceeded)
@@ -446,9 +476,9 @@ func TestDrainEndsWithItsContext(t *testing.T) {
 		}
 	})
 	atDispatcher(t, func(o *dispatcher) { // a mailer that looks at no context
-		o.mail.answer = func(context.Context, Message, int) error { time.Sleep(time.Minute); return errLater }
+		o.mail.answers(func(context.Context, Message, int) error { time.Sleep(time.Minute); return errLater })
 		o.sendCode("acme", consent.ChannelEmail)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(o.t.Context(), 5*time.Second)
 		defer cancel()
 		begin := time.Now()
 		require.ErrorIs(t, o.Drain(ctx), context.DeadlineExceeded)
@@ -468,7 +498,7 @@ func TestTheReportOutlivesWhatItIsAbout(t *testing.T) {
 			assert.Equal(t, recordFor, time.Until(deadline))
 			sent(ctx, s)
 		}
-		o.mail.answer = hangs
+		o.mail.answers(hangs)
 		o.sendCode("acme", consent.ChannelEmail)
 		o.after(6 * time.Minute)
 		assert.Equal(t, []error{nil}, live)
@@ -517,12 +547,12 @@ func TestANoticeIsTriedForAnHour(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
 		n := *SecuritySamples("en")[4].Notice
 		begin := time.Now()
-		o.mail.answer = func(context.Context, Message, int) error {
+		o.mail.answers(func(context.Context, Message, int) error {
 			if time.Since(begin) < 50*time.Minute {
 				return errLater
 			}
 			return nil
-		}
+		})
 		require.NoError(t, o.SendNotice(n, Recipient{consent.ChannelEmail, "ada@example.org"}))
 		o.after(time.Hour)
 		require.Len(t, o.results(), 1)
