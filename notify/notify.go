@@ -54,6 +54,16 @@ type Message struct {
 	HTML            string
 }
 
+// String keeps what a message says, which may be a code, and to whom, out of
+// logs and errors.
+func (m Message) String() string { return "message " + m.ID }
+
+// GoString keeps the same out of %#v.
+func (m Message) GoString() string { return m.String() }
+
+// LogValue implements slog.LogValuer.
+func (m Message) LogValue() slog.Value { return slog.StringValue(m.String()) }
+
 // Mailer hands a message over, by mail or SMS. It returns nil only where the
 // message was accepted, ErrRefused in the chain where it never will be,
 // ErrMisconfigured where not the message but our own settings are at fault, and
