@@ -151,6 +151,9 @@ func TestWhatComesBackIsJudged(t *testing.T) {
 		"it never ends": {answers("/token", func(w http.ResponseWriter, _ *http.Request) {
 			line := []byte(strings.Repeat(" ", 1<<16))
 			for _, err := w.Write(line); err == nil; _, err = w.Write(line) {
+			line, err := []byte(strings.Repeat(" ", 1<<16)), error(nil)
+			for err == nil {
+				_, err = w.Write(line)
 			}
 		}), idp.ErrUnavailable},
 		"it hangs up": {answers("/token", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), idp.ErrUnavailable},
@@ -162,6 +165,7 @@ func TestWhatComesBackIsJudged(t *testing.T) {
 			ctx, cancel := context.WithCancel(j.ctx)
 			j.ctx = ctx
 			j.op.serve["/token"] = func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }
+			j.op.serve["/token"] = func(http.ResponseWriter, *http.Request) { cancel(); <-j.t.Context().Done() }
 		}, context.Canceled},
 		// The keys.
 		"keys are down":      {answers("/keys", status(500, `{}`)), idp.ErrUnavailable},
@@ -174,6 +178,7 @@ func TestWhatComesBackIsJudged(t *testing.T) {
 			ctx, cancel := context.WithCancel(j.ctx)
 			j.ctx = ctx
 			j.op.serve["/keys"] = func(_ http.ResponseWriter, r *http.Request) { cancel(); <-j.t.Context().Done() }
+			j.op.serve["/keys"] = func(http.ResponseWriter, *http.Request) { cancel(); <-j.t.Context().Done() }
 		}, context.Canceled},
 		// The ID token.
 		"no ID token":        {func(j *journey) { j.op.token = func(a map[string]any) { delete(a, "id_token") } }, idp.ErrRefused},
