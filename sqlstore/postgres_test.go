@@ -29,20 +29,23 @@ var growing = []string{"users", "consents", "token_hashes", "events", "attempts"
 // The schema promises that these tables can be partitioned by application
 // without a change of code. This is what an operator would do, in SQL alone.
 func TestRegistryOnPostgresPartitioned(t *testing.T) {
-	registrytest.Run(t, func(t *testing.T) consent.Registry {
-		dsn := pgtest.DSN(t)
-		open(t, dsn)
-		db := connect(t, dsn)
-		for _, table := range growing {
-			partition(t, db, table)
-		}
-		s, err := sqlstore.Open(t.Context(), dsn)
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, s.Close()) })
-		s.UseQueue(nowhere{})
-		require.NoError(t, s.Migrate(t.Context()), "what is partitioned is still up to date")
-		return s
-	})
+	registrytest.Run(t, func(t *testing.T) consent.Registry { return openPartitioned(t) })
+}
+
+func openPartitioned(t *testing.T) *sqlstore.Store {
+	t.Helper()
+	dsn := pgtest.DSN(t)
+	open(t, dsn)
+	db := connect(t, dsn)
+	for _, table := range growing {
+		partition(t, db, table)
+	}
+	s, err := sqlstore.Open(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s.UseQueue(nowhere{})
+	require.NoError(t, s.Migrate(t.Context()), "what is partitioned is still up to date")
+	return s
 }
 
 func partition(t *testing.T, db *sql.DB, table string) {

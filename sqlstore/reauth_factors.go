@@ -16,10 +16,10 @@ var (
 	factorByID    = both(selectFactor + `id = :id`)
 	factorsOfKind = both(selectFactor + `kind = :kind ORDER BY created_at, id`)
 	insertFactor  = both(insert("factors", factorColumns))
-	verifyFactor  = both(`UPDATE factors SET verified_at = :at, used_at = :at, secret = COALESCE(CAST(:secret AS BYTEA), secret),
+	verifyFactor  = withBytes(`UPDATE factors SET verified_at = :at, used_at = :at, secret = COALESCE(CAST(:secret AS BYTEA), secret),
 			last_step = CASE WHEN CAST(:last_step AS BIGINT) > last_step THEN :last_step ELSE last_step END
 		WHERE application_id = :app AND user_id = :user AND id = :id AND verified_at IS NULL`)
-	stepFactor = both(`UPDATE factors SET used_at = :at, secret = COALESCE(CAST(:secret AS BYTEA), secret),
+	stepFactor = withBytes(`UPDATE factors SET used_at = :at, secret = COALESCE(CAST(:secret AS BYTEA), secret),
 			last_step = CASE WHEN CAST(:last_step AS BIGINT) > 0 THEN :last_step ELSE last_step END
 		WHERE application_id = :app AND user_id = :user AND id = :id AND verified_at IS NOT NULL
 			AND (CAST(:last_step AS BIGINT) = 0 OR last_step < :last_step) AND (CAST(:secret AS BYTEA) IS NULL OR secret = :was)`)
@@ -35,6 +35,11 @@ var (
 		WHERE application_id = :app AND user_id = :user AND factor_id = :id AND hash = :hash AND used_at IS NULL`)
 	dropBackups = both(`DELETE FROM backup_codes WHERE application_id = :app AND user_id = :user AND factor_id = :id`)
 )
+
+// withBytes declares a statement that names the type of bytes.
+func withBytes(text string) *statement {
+	return sideBySide(text, strings.ReplaceAll(text, "BYTEA", "BLOB"))
+}
 
 type factorRow struct {
 	App        string `db:"application_id"`
