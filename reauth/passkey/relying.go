@@ -106,9 +106,16 @@ type owner struct {
 	credentials []webauthn.Credential
 }
 
-func (o owner) WebAuthnID() []byte                         { return o.Handle }
-func (o owner) WebAuthnName() string                       { return o.Name }
-func (o owner) WebAuthnDisplayName() string                { return o.Display }
+// WebAuthnID implements webauthn.User, as do the next three.
+func (o owner) WebAuthnID() []byte { return o.Handle }
+
+// WebAuthnName is what the authenticator lists.
+func (o owner) WebAuthnName() string { return o.Name }
+
+// WebAuthnDisplayName is what the person is called.
+func (o owner) WebAuthnDisplayName() string { return o.Display }
+
+// WebAuthnCredentials is what the user has, or has of what may take part.
 func (o owner) WebAuthnCredentials() []webauthn.Credential { return o.credentials }
 
 func ownerOf(u User, list []Credential) owner {
