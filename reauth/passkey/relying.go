@@ -29,6 +29,7 @@ func (r Relying) Validate() error {
 	add := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	switch suffix, _ := publicsuffix.PublicSuffix(r.ID); {
 	case protocol.ValidateRPID(r.ID) != nil || r.ID != strings.ToLower(r.ID):
+	case !isDomain(r.ID):
 		add("rp_id %q is no domain in small letters, like example.org", r.ID)
 	case suffix == r.ID && r.ID != "localhost":
 		add("rp_id %q is a domain that anybody can register below", r.ID)
@@ -59,11 +60,18 @@ func (r Relying) checkOrigin(origin string) error {
 	case strings.HasSuffix(u.Host, ":") || u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80":
 		return errors.New("must not name the port that its scheme has anyway")
 	case protocol.ValidateRPID(host) != nil:
+	case !isDomain(host):
 		return errors.New("has a host that is no domain")
 	case host != r.ID && (r.ID == "localhost" || !strings.HasSuffix(host, "."+r.ID)):
 		return fmt.Errorf("does not lie in rp_id %q", r.ID)
 	}
 	return nil
+}
+
+// isDomain is narrower than the library: no star, which would be read as one
+// that stands for others, and no capitals.
+func isDomain(s string) bool {
+	return protocol.ValidateRPID(s) == nil && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == ""
 }
 
 // algorithms are those that WebAuthn 5.4 recommends: there is no authenticator
@@ -103,6 +111,16 @@ type owner struct {
 func (o owner) WebAuthnID() []byte                         { return o.Handle }
 func (o owner) WebAuthnName() string                       { return o.Name }
 func (o owner) WebAuthnDisplayName() string                { return o.Display }
+// WebAuthnID implements webauthn.User, as do the next three.
+func (o owner) WebAuthnID() []byte { return o.Handle }
+
+// WebAuthnName is what the authenticator lists.
+func (o owner) WebAuthnName() string { return o.Name }
+
+// WebAuthnDisplayName is what the person is called.
+func (o owner) WebAuthnDisplayName() string { return o.Display }
+
+// WebAuthnCredentials is what the user has, or has of what may take part.
 func (o owner) WebAuthnCredentials() []webauthn.Credential { return o.credentials }
 
 func ownerOf(u User, list []Credential) owner {

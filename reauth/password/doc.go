@@ -4,7 +4,7 @@
 //
 // It owns which hashes are taken, what one verification may cost, and how many
 // run at a time. A password is compared byte for byte as it was sent: no
-// trimming, no case folding, no Unicode normalization. What the application
+// trimming, no case folding, no Unicode normal form. What the application
 // hashed is what its user must type, and only the application knows whether it
 // prepared the string before (RFC 8265).
 //
