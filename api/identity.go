@@ -73,22 +73,27 @@ func onward(back reauth.Returned, err error) string {
 // identityPage says how it went, where the application has no page for it.
 func (s *Server) identityPage(c *gin.Context, back reauth.Returned, err error) {
 	v := visitOf(c, back.Application, &consent.User{})
-	what, m, status := "identity.done", markGood, http.StatusOK
+	p, status := page{Mark: markGood, Title: v.lang.Say("identity.done_title"), Lines: []string{v.lang.Say("identity.done", "App", v.name())}}, http.StatusOK
 	if err != nil {
-		status, m = answers[codeOf(err)].status, markAttention
-		switch codeOf(err) {
-		case reauth.CodeIdentityDenied:
-			what = "identity.cancelled"
-		case reauth.CodeIdentityMismatch:
-			what = "identity.other"
-		case reauth.CodeIdentityUnavailable, codeInternal:
-			what, m = "identity.away", markTrouble
-			s.log.Error("page failed", "route", c.FullPath(), "error", err)
-		default:
-			what = "identity.stale"
-		}
+		status, p.Mark = answers[codeOf(err)].status, markAttention
+		p.Title, p.Lines = s.identityFailed(c, v, err)
 	}
-	s.show(c, v, status, page{Mark: m, Title: v.lang.Say(what + "_title"), Lines: []string{v.lang.Say(what, "App", v.name())}})
+	s.show(c, v, status, p)
+}
+
+// identityFailed says why a visit to the identity provider proved nothing.
+func (s *Server) identityFailed(c *gin.Context, v visit, err error) (title string, lines []string) {
+	switch codeOf(err) {
+	case reauth.CodeIdentityDenied:
+		return v.lang.Say("identity.cancelled_title"), []string{v.lang.Say("identity.cancelled", "App", v.name())}
+	case reauth.CodeIdentityMismatch:
+		return v.lang.Say("identity.stranger_title"), []string{v.lang.Say("identity.stranger", "App", v.name())}
+	case reauth.CodeIdentityUnavailable, codeInternal:
+		s.log.Error("page failed", "route", c.FullPath(), "error", err)
+		return v.lang.Say("identity.away_title"), []string{v.lang.Say("identity.away", "App", v.name())}
+	default:
+		return v.lang.Say("identity.stale_title"), []string{v.lang.Say("identity.stale", "App", v.name())}
+	}
 }
 
 // codeOf is the code of an answer; what has none is a fault of ours.

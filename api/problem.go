@@ -88,7 +88,7 @@ var answers = map[consent.Code]struct {
 	reauth.CodeStrategyUnavailable:    {http.StatusUnprocessableEntity, "Strategy does not help here"},
 	reauth.CodeNoFactorAvailable:      {http.StatusUnprocessableEntity, "Nothing to prove it with"},
 	reauth.CodeNotPrepared:            {http.StatusUnprocessableEntity, "Nothing was prepared"},
-	reauth.CodeFactorIncorrect:        {http.StatusUnprocessableEntity, "Wrong"},
+	reauth.CodeFactorIncorrect:        {http.StatusUnprocessableEntity, "Wrong answer"},
 	reauth.CodeCodeExpired:            {http.StatusUnprocessableEntity, "Code no longer good"},
 	reauth.CodeLocked:                 {http.StatusTooManyRequests, "Too many wrong answers"},
 	reauth.CodeSendLimited:            {http.StatusTooManyRequests, "Too many codes"},

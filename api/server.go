@@ -61,6 +61,7 @@ func (s *Server) Handler() http.Handler {
 		r.Handle(op.method, ginPath(op.path), s.handlerOf(op))
 	}
 	r.POST("/webhooks/:provider/:application", s.inboundWebhook)
+	r.GET("/.well-known/jwks.json", s.jwks)
 	s.pages(r)
 	s.health(r)
 	return r

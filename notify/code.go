@@ -34,6 +34,7 @@ type Codes struct {
 	// Empty where none is known.
 	Domain         string
 	ExpiresAt, Now time.Time
+	About          any // comes back in Sent
 }
 
 // Details are the payment that a code is bound to. The payer sees them beside
@@ -136,8 +137,9 @@ func (c *Codes) payee() string {
 	return label(c.Details.Payee)
 }
 
-// minutes is how long the code is still good for, in whole minutes.
-func (c *Codes) minutes() int { return max(int(c.ExpiresAt.Sub(c.Now)/time.Minute), 1) }
+// minutes is how long the code is still good for, to the nearest minute: it was
+// made a moment before it is written.
+func (c *Codes) minutes() int { return max(int(c.ExpiresAt.Sub(c.Now).Round(time.Minute)/time.Minute), 1) }
 
 // saidOfCode is the sentence that says what the code is for, with names as they
 // are given.

@@ -34,6 +34,7 @@ type Sent struct {
 	Channel               consent.Channel
 	Kind                  NoticeKind // empty of a code
 	Result                Result
+	About                 any // what the message was handed over with
 	Tries                 int
 	At                    time.Time
 }
@@ -94,6 +95,7 @@ type Security struct {
 	end     context.CancelFunc
 	last    chan struct{} // closed by Drain: whoever waits tries once more
 	pending sync.WaitGroup
+	done    *sync.Cond // of mu: a message is no longer under way
 
 	mu      sync.Mutex
 	drained bool
@@ -116,6 +118,7 @@ type share struct {
 func NewSecurity(cfg SecurityConfig) *Security {
 	s := &Security{cfg: cfg, last: make(chan struct{}), lanes: map[consent.Channel]*lane{}}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.done = sync.NewCond(&s.mu)
 	for _, c := range []consent.Channel{consent.ChannelEmail, consent.ChannelSMS} {
 		s.lanes[c] = &lane{trying: make(chan struct{}, maxTrying), shares: map[string]*share{}}
 	}
@@ -132,7 +135,7 @@ func (s *Security) SendCode(c Codes) (id string, err error) {
 	}
 	app, user := *c.Application, *c.User
 	c.Application, c.User = &app, &user
-	d := &dispatch{expires: c.ExpiresAt, sent: Sent{ApplicationID: app.ID, UserID: user.ID, ID: "cod_" + s.cfg.NewID(), Channel: c.Channel}}
+	d := &dispatch{expires: c.ExpiresAt, sent: Sent{ApplicationID: app.ID, UserID: user.ID, ID: "cod_" + s.cfg.NewID(), Channel: c.Channel, About: c.About}}
 	d.write = func(now time.Time) (Message, error) {
 		c.Now = now
 		return RenderCode(d.sent.ID, &c)
@@ -243,6 +246,24 @@ func (s *Security) send(d *dispatch) error {
 	return nil
 }
 
+// Idle waits until nothing is under way, or ctx ends.
+func (s *Security) Idle(ctx context.Context) {
+	defer context.AfterFunc(ctx, s.done.Broadcast)()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ctx.Err() == nil && s.held() > 0 {
+		s.done.Wait()
+	}
+}
+
+func (s *Security) held() int {
+	n := 0
+	for _, l := range s.lanes {
+		n += l.held
+	}
+	return n
+}
+
 // deliver tries until there is a result, and reports it.
 func (s *Security) deliver(d *dispatch, l *lane, mine *share) {
 	ctx, cancel := context.WithTimeout(s.life, d.expires.Sub(s.cfg.Now()))
@@ -253,6 +274,7 @@ func (s *Security) deliver(d *dispatch, l *lane, mine *share) {
 	if mine.held--; mine.held == 0 {
 		delete(l.shares, d.sent.ApplicationID)
 	}
+	s.done.Broadcast()
 	s.mu.Unlock()
 	d.sent.At = s.cfg.Now()
 	report, done := context.WithTimeout(context.WithoutCancel(ctx), recordFor)
@@ -311,7 +333,7 @@ func (s *Security) try(ctx context.Context, d *dispatch, l *lane, mine *share) e
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	m, err := d.write(s.cfg.Now())
+	m, err := written(d, s.cfg.Now())
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotWritten, err)
 	}
@@ -319,6 +341,17 @@ func (s *Security) try(ctx context.Context, d *dispatch, l *lane, mine *share) e
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	return s.mailer(d.sent.Channel).Send(ctx, m)
+}
+
+// written renders the message. Nobody else would catch a panic here: one message
+// must not take the process with it.
+func written(d *dispatch, now time.Time) (m Message, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %T", p) // its text may hold the code
+		}
+	}()
+	return d.write(now)
 }
 
 // pause waits for the next try: from a second, twice as long each time, give or

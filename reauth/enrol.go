@@ -95,6 +95,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	}
 	f := FactorRecord{ApplicationID: c.ApplicationID, UserID: c.UserID}
 	f.ID, f.Kind, f.Label, f.CreatedAt = "fac_"+s.NewID(), kind, label, s.now()
+	f.Ref = f.ID
 	out := Enrollment{}
 	change := FactorChange{Who: c.Who, At: f.CreatedAt, Add: &f}
 	switch kind {

@@ -9,12 +9,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/provider/sandbox"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 // devOptions are the flags of dev.
@@ -154,7 +156,16 @@ func (d *development) openRegistry(ctx context.Context, c config) (err error) {
 	if d.sys, err = open(ctx, c, p); err != nil {
 		return err
 	}
+	idle := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		d.sys.messenger.Idle(ctx)
+	}
+	d.mail.idle, d.sms.idle = idle, idle
 	app, err := d.demo(ctx)
+	if err == nil {
+		err = d.sys.reauth.PutSettings(ctx, d.demoReauth(app.ID))
+	}
 	if err != nil {
 		return err
 	}
@@ -214,6 +225,18 @@ const (
 
 // demoPolicy are TrueLayer's figures for UK banks (providers.md 1.4, 1.6).
 var demoPolicy = consent.Policy{Validity: 90 * 24 * time.Hour, RenewalWindow: 90 * 24 * time.Hour, RenewBy: consent.RenewByReauth}
+
+// demoReauth has the demo's users prove themselves with tokens that anybody who
+// reads what dev prints can sign, from pages on this machine.
+func (d *development) demoReauth(applicationID string) reauth.Settings {
+	port := d.ready.API[strings.LastIndexByte(d.ready.API, ':'):]
+	return reauth.Settings{
+		ApplicationID: applicationID,
+		Identity:      reauth.Identity{Algorithms: []string{"HS256"}, Secret: d.memo.UserJWTSecret, TrustAuthTime: true},
+		Origins:       []string{"http://localhost:*", "http://127.0.0.1:*"},
+		Passkeys:      reauth.Passkeys{RPID: "localhost", Origins: []string{"http://localhost" + port}},
+	}
+}
 
 // demo finds or makes the demo application, points its provider at the bank's
 // present address, and makes sure that the printed key works.

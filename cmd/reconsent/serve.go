@@ -42,6 +42,12 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 		}
 		defer mailer.Close()
 		p.mailer = mailer
+		codes, err := email.New(c.smtpURL, c.mailFrom)
+		if err != nil {
+			return err
+		}
+		defer codes.Close()
+		p.codes = codes
 	}
 	if c.smsURL != "" {
 		if p.sms, err = sms.New(c.smsURL, sms.Options{Body: c.smsBody, Header: c.smsHeader}); err != nil {

@@ -26,7 +26,6 @@ var start = time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
 
 const (
 	clientID     = "reconsent"
-	clientSecret = "s3cr:t /of the client" //nolint:gosec // a test's
 	clientSecret = "s3cr:t /of the client"
 	redirectURI  = "https://reconsent.example/reverifications/callback"
 	accessToken  = "access-token-of-ada"
@@ -94,7 +93,6 @@ func (op *openID) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/keys":
 		point := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.FillBytes(make([]byte, 32))) }
 		write(w, http.StatusOK, map[string]any{"keys": []any{map[string]any{
-			"kty": "EC", "crv": "P-256", "kid": keyID, "use": "sig", "x": point(signer.X), "y": point(signer.Y), //nolint:staticcheck // a JWK is made of the coordinates
 			"kty": "EC", "crv": "P-256", "kid": keyID, "use": "sig", "x": point(signer.X), "y": point(signer.Y),
 		}}})
 	case "/token":

@@ -28,7 +28,6 @@ func (r Relying) Validate() error {
 	var all []error
 	add := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	switch suffix, _ := publicsuffix.PublicSuffix(r.ID); {
-	case protocol.ValidateRPID(r.ID) != nil || r.ID != strings.ToLower(r.ID):
 	case !isDomain(r.ID):
 		add("rp_id %q is no domain in small letters, like example.org", r.ID)
 	case suffix == r.ID && r.ID != "localhost":
@@ -59,7 +58,6 @@ func (r Relying) checkOrigin(origin string) error {
 		return errors.New("is neither https nor http://localhost")
 	case strings.HasSuffix(u.Host, ":") || u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80":
 		return errors.New("must not name the port that its scheme has anyway")
-	case protocol.ValidateRPID(host) != nil:
 	case !isDomain(host):
 		return errors.New("has a host that is no domain")
 	case host != r.ID && (r.ID == "localhost" || !strings.HasSuffix(host, "."+r.ID)):
@@ -108,9 +106,6 @@ type owner struct {
 	credentials []webauthn.Credential
 }
 
-func (o owner) WebAuthnID() []byte                         { return o.Handle }
-func (o owner) WebAuthnName() string                       { return o.Name }
-func (o owner) WebAuthnDisplayName() string                { return o.Display }
 // WebAuthnID implements webauthn.User, as do the next three.
 func (o owner) WebAuthnID() []byte { return o.Handle }
 

@@ -3,7 +3,6 @@ package proof
 import (
 	"context"
 	"crypto"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -100,7 +99,7 @@ func Verify(token string, keys Keys, want Want) (Claims, error) {
 		return Claims{}, translate(err)
 	}
 	var c Claims
-	if json.Unmarshal(raw, &c) != nil {
+	if c.UnmarshalJSON(raw) != nil { // json.Unmarshal would read it twice
 		return Claims{}, ErrMalformed
 	}
 	switch {
