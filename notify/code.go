@@ -137,9 +137,11 @@ func (c *Codes) payee() string {
 	return label(c.Details.Payee)
 }
 
-// minutes is how long the code is still good for, to the nearest minute: it was
-// made a moment before it is written.
-func (c *Codes) minutes() int { return max(int(c.ExpiresAt.Sub(c.Now).Round(time.Minute)/time.Minute), 1) }
+// justMade is how long ago a code was made that is called new.
+const justMade = 5 * time.Second
+
+// minutes is how long the code is still good for, in whole minutes.
+func (c *Codes) minutes() int { return max(int((c.ExpiresAt.Sub(c.Now)+justMade)/time.Minute), 1) }
 
 // saidOfCode is the sentence that says what the code is for, with names as they
 // are given.

@@ -135,7 +135,7 @@ func TestTimesOfSecurityMessagesAreTheUsers(t *testing.T) {
 
 func TestTheMinutesAreThoseThatAreLeft(t *testing.T) {
 	for left, want := range map[time.Duration]string{
-		5 * time.Minute: "5 minutes,", 4*time.Minute + 59*time.Second: "4 minutes,", time.Minute: "1 minute,", time.Second: "1 minute,", -time.Hour: "1 minute,",
+		5 * time.Minute: "5 minutes,", 4*time.Minute + 59*time.Second: "5 minutes,", 4*time.Minute + 54*time.Second: "4 minutes,", time.Minute: "1 minute,", time.Second: "1 minute,", -time.Hour: "1 minute,",
 	} {
 		s := SecuritySamples("en")[0]
 		s.Code.Now = s.Code.ExpiresAt.Add(-left)
