@@ -201,6 +201,15 @@ func TestRemoteKeys(t *testing.T) {
 	require.NoError(t, verify(first))
 	assert.EqualValues(t, 1, asked.Load())
 
+	// With one key published, a proof still has to name it.
+	c := good()
+	payload, err := c.MarshalJSON()
+	require.NoError(t, err)
+	_, err = Verify(forge(t, first, nil, payload), keys.In(t.Context()), want)
+	require.NoError(t, err)
+	_, err = Verify(forge(t, first, map[string]any{"kid": nil}, payload), keys.In(t.Context()), want)
+	require.ErrorIs(t, err, ErrRefused)
+
 	// A key that appears at once, as after a retirement, is asked for.
 	second, err := Ring{}.Next(ES256, clock())
 	require.NoError(t, err)
