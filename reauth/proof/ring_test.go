@@ -142,7 +142,9 @@ func TestJWKS(t *testing.T) {
 	ring[1].ActiveAt = now
 	raw, err := ring.JWKS(now)
 	require.NoError(t, err)
-	var set struct{ Keys []map[string]string }
+	var set struct {
+		Keys []map[string]string `json:"keys"`
+	}
 	require.NoError(t, json.Unmarshal(raw, &set))
 	require.Len(t, set.Keys, 2)
 	for _, k := range set.Keys {
