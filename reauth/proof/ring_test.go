@@ -63,6 +63,21 @@ func TestACopyOfTheKeysVerifiesEveryProof(t *testing.T) {
 	})
 }
 
+// The tightest case of it: the first proof of a new key meets the oldest copy,
+// taken where the key was known last.
+func TestTheFirstProofMeetsTheOldestCopy(t *testing.T) {
+	const late = 15 * time.Minute
+	first, err := Ring{}.Next("", now)
+	require.NoError(t, err)
+	second, err := Ring{first}.Next("", now.Add(24*time.Hour))
+	require.NoError(t, err)
+	ring := Ring{first, second}
+	signer, _ := ring.Signer(second.ActiveAt)
+	require.Equal(t, second.ID, signer.ID)
+	copiedAt := second.ActiveAt.Add(-CacheTime)
+	assert.Contains(t, known(ring, copiedAt.Add(-late)).Published(copiedAt), second.Public())
+}
+
 func TestWhoSigns(t *testing.T) {
 	k := func(id string, created, active, retired int) Key {
 		hour := func(h int) time.Time { return now.Add(time.Duration(h) * time.Hour) }
