@@ -103,7 +103,21 @@ func TestAgesAreThoseOfTheNewestFactors(t *testing.T) {
 	}
 }
 
-// odd are claims that no proof may have. Neither is one minted with them, nor
+// The ages are those of the times that travel, or no verifier would agree.
+func TestFractionsOfASecondDoNotTravel(t *testing.T) {
+	k := key(t, "")
+	c := good()
+	c.IssuedAt, c.ExpiresAt = now.Add(900*time.Millisecond), now.Add(MaxLife+900*time.Millisecond)
+	c.Factors[0].At = now.Add(-3*time.Minute + 950*time.Millisecond) // 2:59.95 before, or 3:00 in seconds
+	token, err := Mint(k, c)
+	require.NoError(t, err)
+	got, err := Verify(token, KeySet{k.Public()}, want)
+	require.NoError(t, err)
+	assert.Equal(t, [2]int{3, 0}, got.FVA)
+	assert.Equal(t, MaxLife, got.ExpiresAt.Sub(got.IssuedAt))
+}
+
+// odds are claims that no proof may have. Neither is one minted with them, nor
 // taken when somebody else's code did.
 var odds = map[string]func(*Claims){
 	"no issuer":               func(c *Claims) { c.Issuer = "" },
