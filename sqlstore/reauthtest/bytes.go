@@ -137,6 +137,27 @@ var byteTests = []test{
 			assert.Equal(w, l, w.audit(who.ApplicationID)[0])
 		}
 	}},
+	{"Text/too long for a key is refused or kept", func(w *world) {
+		long := make([]byte, 0, 1<<15) // which does not compress
+		for i := uint32(1); len(long) < 1<<15; i = i*1664525 + 1013904223 {
+			long = append(long, 'a'+byte(i>>24)%26)
+		}
+		who := w.who
+		who.SessionID = string(long)
+		for what, err := range map[string]error{
+			"session": w.s.Succeed(w.Context(), reauth.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute))}),
+			"code":    func() error { _, err := w.s.BeginCode(w.Context(), code(who), at(0)); return err }(),
+			"window": func() error {
+				_, err := w.s.SwapWindow(w.Context(), who.ApplicationID, string(long), "", "1", at(0))
+				return err
+			}(),
+		} {
+			if err != nil {
+				w.among(fmt.Errorf("%s: %w", what, err), consent.ErrRejected)
+			}
+		}
+		w.standing(who)
+	}},
 	{"Bytes/what is returned is the caller's own", func(w *world) {
 		f := w.enrolled(w.who, reauth.KindTOTP)
 		clear(w.lookFactor(f).Secret)
