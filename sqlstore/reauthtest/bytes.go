@@ -37,15 +37,12 @@ var byteTests = []test{
 				"Succeed":            func() error { return w.s.Succeed(ctx, reauth.Success{Who: strange, At: at(0)}) },
 				"Factor":             func() error { _, err := w.s.Factor(ctx, app, s, s); return err },
 				"ChangeFactors":      func() error { return w.s.ChangeFactors(ctx, reauth.FactorChange{Who: strange, At: at(0)}) },
-				"Remove": func() error {
-					return w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Remove: []string{s}})
-				},
-				"Clear":        func() error { return w.s.Clear(ctx, strange, at(0), line(w.who)) },
-				"Proof":        func() error { _, err := w.s.Proof(ctx, app, s); return err },
-				"UseProof":     func() error { return w.s.UseProof(ctx, app, s, at(0), reauth.Answer{}) },
-				"StepToken":    func() error { _, err := w.s.StepToken(ctx, app, reauth.StepKind(s), []byte(s)); return err },
-				"Answered":     func() error { _, err := w.s.Answered(ctx, app, s, at(0)); return err },
-				"DropProofKey": func() error { return w.s.DropProofKey(ctx, s) },
+				"Clear":              func() error { return w.s.Clear(ctx, strange, at(0), line(w.who)) },
+				"Proof":              func() error { _, err := w.s.Proof(ctx, app, s); return err },
+				"UseProof":           func() error { return w.s.UseProof(ctx, app, s, at(0), reauth.Answer{}) },
+				"StepToken":          func() error { _, err := w.s.StepToken(ctx, app, reauth.StepKind(s), []byte(s)); return err },
+				"Answered":           func() error { _, err := w.s.Answered(ctx, app, s, at(0)); return err },
+				"DropProofKey":       func() error { return w.s.DropProofKey(ctx, s) },
 			} {
 				assert.ErrorIs(w, call(), consent.ErrNotFound, "%s %q", method, s)
 			}
@@ -56,6 +53,7 @@ var byteTests = []test{
 				success.Who, success.At = w.who, at(0)
 				assert.ErrorIs(w, w.s.Succeed(ctx, success), consent.ErrClaimLost, "%s %q", part, s)
 			}
+			assert.ErrorIs(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Remove: []string{s}}), consent.ErrClaimLost)
 			text, err := w.s.Window(ctx, app, s)
 			require.NoError(w, err)
 			assert.Empty(w, text)
