@@ -223,7 +223,7 @@ var raceTests = []test{
 				}
 			}) {
 				if err != nil {
-					w.among(err, consent.ErrNotFound, consent.ErrBusy)
+					w.among(err, consent.ErrNotFound, consent.ErrBusy, consent.ErrClaimLost) // the last by the change of factors
 				}
 			}
 			lines, err := w.s.ListAudit(ctx, who.ApplicationID, reauth.AuditFilter{UserID: who.UserID, Limit: 9})
