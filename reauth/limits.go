@@ -78,7 +78,7 @@ func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken Tak
 	if taken.Remaining == 0 {
 		until := s.now().Add(taken.Reset)
 		var err error
-		if first, err = s.Store.Take(ctx, c.ApplicationID, "locked:"+c.UserID, s.now().Truncate(failuresPer), 1, 1); err != nil {
+		if first, err = s.Store.Take(ctx, c.ApplicationID, BucketLocked+c.UserID, s.now().Truncate(failuresPer), 1, 1); err != nil {
 			return err
 		}
 		if first {

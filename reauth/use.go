@@ -35,12 +35,8 @@ type Used struct {
 	AMR      []string  `json:"amr"`
 }
 
-// maxKey is the length of an idempotency key, in bytes; answerKept is for how
-// long it gives the same answer.
-const (
-	maxKey     = 256
-	answerKept = time.Minute
-)
+// maxKey is the length of an idempotency key, in bytes.
+const maxKey = 256
 
 // Use uses up a proof, a code or a sudo token: of many at once one succeeds.
 func (s *Service) Use(ctx context.Context, applicationID string, in Use) (Used, error) {
@@ -118,7 +114,7 @@ func (s *Service) digest(in Use) ([]byte, error) {
 
 // answered finds what the same request was answered a moment ago.
 func (s *Service) answered(ctx context.Context, a *Answer) (Used, bool, error) {
-	was, err := s.Store.Answered(ctx, a.ApplicationID, a.Key, s.now().Add(-answerKept))
+	was, err := s.Store.Answered(ctx, a.ApplicationID, a.Key, s.now().Add(-AnswerFor))
 	if errors.Is(err, consent.ErrNotFound) {
 		return Used{}, false, nil
 	}
