@@ -120,8 +120,11 @@ func (s *Service) tenant(ctx context.Context, token string, named []string) (*Te
 		}
 		t = x
 	}
-	if t != nil {
+	switch {
+	case t != nil:
 		return t, nil
+	case d.only != nil: // whatever the token says of itself
+		return d.only, nil
 	}
 	names, err := usertoken.Peek(token)
 	if err != nil {
@@ -134,9 +137,6 @@ func (s *Service) tenant(ctx context.Context, token string, named []string) (*Te
 			}
 			t = x
 		}
-	}
-	if t == nil {
-		t = d.only
 	}
 	if t == nil {
 		return nil, unknown
