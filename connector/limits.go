@@ -7,6 +7,17 @@ import (
 	"github.com/reconsent/reconsent/consent"
 )
 
+// Presses of a page that begin an attempt of their own, for one consent in an
+// hour. What is pressed beyond that leads to an attempt that is under way; where
+// none is, because somebody finishes each, so many more begin one.
+const (
+	pressesAnHour = 10
+	pressesInVain = 30
+)
+
+// pressWindow is how old such an attempt may be: half of its time is left.
+const pressWindow = attemptValidity / 2
+
 // perHour counts what may be done for a consent so often in an hour of the
 // clock, by all replicas together. It answers rate_limited where that is used up.
 func (c *Connector) perHour(ctx context.Context, con *consent.Consent, what string, most int, detail string) error {

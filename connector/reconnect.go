@@ -233,7 +233,8 @@ func (c *Connector) ConfirmReconnectLink(ctx context.Context, token, statement s
 		return out, err
 	}
 	if v.InPlace {
-		done, err := c.Reconfirm(ctx, &v.Application, v.Consent.ID, ReconfirmRequest{Statement: statement, ReturnTo: v.link.ReturnTo, State: v.link.State})
+		req := ReconfirmRequest{Statement: statement, ReturnTo: v.link.ReturnTo, State: v.link.State}
+		done, err := c.reconfirm(ctx, &v.Application, v.Consent.ID, req, consent.OriginPage)
 		if err == nil && done.Bank == nil {
 			out.View, err = c.OpenReconnectLink(ctx, token)
 			return out, err
