@@ -1,6 +1,7 @@
 package connector_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -163,4 +164,29 @@ func TestAMachineThatPressesAndRefusesComesToAnEnd(t *testing.T) {
 	assert.Equal(t, 40, w.bank.Calls("reauthuri"))
 	w.advance(time.Hour)
 	w.pressed(token)
+}
+
+func TestAnErasedPersonsConfirmationNamesNobody(t *testing.T) {
+	w := newWorld(t, extending)
+	con := w.linked("ada-lovelace", eternal)
+	w.named("ada-lovelace")
+	words := "I agree that Acme may go on reading my account “" + con.AccountLabel + "”."
+	_, err := w.ConfirmReconnectLink(t.Context(), w.mailed(con, "ada-lovelace@mail.example"), words)
+	require.NoError(t, err)
+	acts, err := w.Confirmations(t.Context(), w.app, con.ID)
+	require.NoError(t, err)
+	require.Len(t, acts, 1)
+	assert.Equal(t, words, acts[0].Statement)
+	require.NoError(t, w.EraseUser(t.Context(), w.app, "ada-lovelace"))
+
+	acts, err = w.Confirmations(t.Context(), w.app, con.ID)
+	require.NoError(t, err)
+	require.Len(t, acts, 1, "that somebody confirmed, and when, stays")
+	history := w.history(con.ID)
+	require.Equal(t, acts[0].ID, history[1].Data["confirmation_id"])
+	text, err := json.Marshal([]any{acts, history})
+	require.NoError(t, err)
+	for _, secret := range []string{"ada-lovelace", con.AccountLabel} {
+		assert.NotContains(t, string(text), secret)
+	}
 }

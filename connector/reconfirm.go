@@ -266,9 +266,10 @@ func (c *Connector) recordAct(ctx context.Context, con *consent.Consent, req Rec
 		ApplicationID: con.ApplicationID, ID: "cnf_" + c.newID(), ConsentID: con.ID, Cycle: con.Cycle,
 		ConfirmedAt: req.ConfirmedAt, ConfirmedBy: req.ConfirmedBy, Statement: req.Statement,
 	}
+	// Who it was and what they said stand in the act only: history stays when a
+	// person is erased.
 	return act.ID, c.registry.RecordConfirmation(ctx, act, c.event(consent.EventReconfirmed, c.now(), map[string]any{
-		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "confirmed_by": act.ConfirmedBy, "statement": act.Statement,
-		"old_expires_at": rfc3339(con.ExpiresAt),
+		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "old_expires_at": rfc3339(con.ExpiresAt),
 	}))
 }
 

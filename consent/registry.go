@@ -61,8 +61,9 @@ type Users interface {
 	// stands is kept. The zero time takes it back.
 	SetUnsubscribed(ctx context.Context, applicationID, userID string, at time.Time) error
 	// EraseUser deletes the person: contact details, labels and account
-	// fingerprints go, what waits to be sent is dropped, and consents, attempts,
-	// reconnect links, digests and confirmations keep pseudonym in the place of who it was. Consents must have been revoked and
+	// fingerprints and what they confirmed word for word go, what waits to be sent
+	// is dropped, and consents, attempts, reconnect links, digests and confirmations
+	// keep pseudonym in the place of who it was. Consents must have been revoked and
 	// attempts ended before; ErrBusy where one has not.
 	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
 }

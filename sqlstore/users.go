@@ -41,8 +41,9 @@ var (
 		AND digest_id IN (SELECT id FROM digests WHERE application_id = :app AND user_id = :id AND due_at IS NOT NULL)`)
 	dropDigests = both(`UPDATE digests SET state = 'dropped', reason = 'user_gone', due_at = NULL, claim_id = '', claimed_until = NULL
 		WHERE application_id = :app AND user_id = :id AND due_at IS NOT NULL`)
-	// Before the consents get theirs, by which these are found.
-	pseudonymConfirmation = both(`UPDATE confirmations SET confirmed_by = :pseudonym WHERE application_id = :app
+	// Before the consents get theirs, by which these are found. The words name an
+	// account, and whatever else the application had the person say.
+	pseudonymConfirmation = both(`UPDATE confirmations SET confirmed_by = :pseudonym, statement = '' WHERE application_id = :app
 		AND consent_id IN (SELECT id FROM consents WHERE application_id = :app AND user_id = :id)`)
 	pseudonymAttempt = both(`UPDATE attempts SET user_id = :pseudonym, caller_state = NULL WHERE application_id = :app AND user_id = :id`)
 )
