@@ -21,10 +21,19 @@ const pressWindow = attemptValidity / 2
 // perHour counts what may be done for a consent so often in an hour of the
 // clock, by all replicas together. It answers rate_limited where that is used up.
 func (c *Connector) perHour(ctx context.Context, con *consent.Consent, what string, most int, detail string) error {
-	window := c.now().Truncate(time.Hour)
+	return c.perWindow(ctx, con, time.Hour, what, most, detail)
+}
+
+// perDay is perHour for a day, which begins at midnight UTC.
+func (c *Connector) perDay(ctx context.Context, con *consent.Consent, what string, most int, detail string) error {
+	return c.perWindow(ctx, con, 24*time.Hour, what, most, detail)
+}
+
+func (c *Connector) perWindow(ctx context.Context, con *consent.Consent, length time.Duration, what string, most int, detail string) error {
+	window := c.now().Truncate(length)
 	ok, err := c.registry.Take(ctx, con.ApplicationID, what+con.ID, window, 1, most)
 	if err == nil && !ok {
-		err = &consent.Error{Code: consent.CodeRateLimited, ConsentID: con.ID, RetryAt: window.Add(time.Hour), Detail: detail}
+		err = &consent.Error{Code: consent.CodeRateLimited, ConsentID: con.ID, RetryAt: window.Add(length), Detail: detail}
 	}
 	return err
 }

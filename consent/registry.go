@@ -12,7 +12,8 @@ import (
 //
 // Every method that is about one application takes its id, and sees nothing
 // of the others (law 8). Only the methods of Sweeping, Digests,
-// Webhooks, Inbound, Health and Upkeep look across applications.
+// Webhooks, Inbound, Health and Upkeep, and those that purge, look across
+// applications.
 type Registry interface {
 	Applications
 	Users
@@ -168,9 +169,9 @@ type Consents interface {
 	SetOutlook(ctx context.Context, o Outlook) error
 	Revoke(ctx context.Context, r Revocation) (Consent, error)
 
-	// Replaced reports whether an unrevoked, confirmed consent stands in the
-	// place of the named one.
-	Replaced(ctx context.Context, applicationID, consentID string) (bool, error)
+	// Replacement returns the unrevoked, confirmed consent that stands in the place
+	// of the named one; the newest, where there are several.
+	Replacement(ctx context.Context, applicationID, consentID string) (Consent, error)
 	// CredentialsInUse reports whether an unrevoked consent of the
 	// application, other than the named one, has these credentials. A pending
 	// one counts: it may be confirmed yet.
@@ -318,6 +319,9 @@ type ReconnectLinks interface {
 	// ReturnTo nor State, all of one application.
 	CreateMessageLinks(ctx context.Context, applicationID string, list []ReconnectLink) error
 	ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (ReconnectLink, error)
+	// PurgeReconnectLinks deletes at most limit links that expired before a
+	// moment, of all applications.
+	PurgeReconnectLinks(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // DueFilter is one batch of a sweep: consents with a stage due at Now, in the

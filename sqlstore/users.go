@@ -34,7 +34,7 @@ var (
 		+ (SELECT count(*) FROM attempts WHERE application_id = :app AND user_id = :id AND status IN ('started', 'claimed', 'pending'))`)
 	eraseUser        = both(`DELETE FROM users WHERE application_id = :app AND id = :id`)
 	pseudonymLink    = both(`UPDATE reconnect_links SET user_id = :pseudonym, return_to = '', state = NULL, address_hash = NULL WHERE application_id = :app AND user_id = :id`)
-	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', accounts = '' WHERE application_id = :app AND user_id = :id`)
+	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', account_count = 0, accounts = '' WHERE application_id = :app AND user_id = :id`)
 	pseudonymDigest  = both(`UPDATE digests SET user_id = :pseudonym WHERE application_id = :app AND user_id = :id`)
 	// What has not been sent never will be.
 	dropNotices = both(`UPDATE notices SET outcome = 'erased' WHERE application_id = :app AND outcome = 'waiting'

@@ -82,6 +82,7 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	}
 	targets := webhook.NewTargets(p.loopback)
 	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
+		NoMail:  p.mailer == nil,
 		Targets: targets, Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},
 	})}

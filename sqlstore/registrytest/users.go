@@ -114,6 +114,7 @@ var userTests = []test{
 		c = w.look(c)
 		assert.Equal(w, "erased_1", c.UserID)
 		assert.Empty(w, c.AccountLabel)
+		assert.Zero(w, c.AccountCount)
 		assert.Empty(w, c.Accounts)
 		a = w.lookAt(a)
 		assert.Equal(w, "erased_1", a.UserID)
