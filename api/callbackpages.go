@@ -132,6 +132,9 @@ func (s *Server) showReturn(c *gin.Context, app *consent.Application, out *conne
 	if err != nil {
 		p := page{Mark: markTrouble}
 		status := s.explain(c, at, &p, err)
+		if p.Mark == markAttention && out.Attempt.Kind != consent.KindLink {
+			p.Lines = append(p.Lines, at.lang.Say("pages.kept"))
+		}
 		if p.Mark == markAttention {
 			p.Lines = append(p.Lines, at.lang.Say("pages.away_reload"))
 		}
