@@ -58,7 +58,34 @@ func (c *Connector) MessageLinks(ctx context.Context, app *consent.Application, 
 			return nil, err
 		}
 	}
-	return urls, c.registry.CreateMessageLinks(ctx, app.ID, links)
+	var plain []consent.ReconnectLink
+	for i := range links {
+		if err := c.inPlaceOf(ctx, app, consent.AskedOn(want[i].Stage), &links[i]); err != nil {
+			return nil, err
+		}
+		if links[i].ReturnTo == "" && links[i].State == nil {
+			plain = append(plain, links[i])
+			continue
+		}
+		if err := c.registry.CreateReconnectLink(ctx, links[i]); err != nil {
+			return nil, err
+		}
+	}
+	return urls, c.registry.CreateMessageLinks(ctx, app.ID, plain)
+}
+
+// inPlaceOf has a link that was asked for on another's page go on to where that
+// one would have.
+func (c *Connector) inPlaceOf(ctx context.Context, app *consent.Application, asked []byte, l *consent.ReconnectLink) error {
+	if len(asked) == 0 {
+		return nil
+	}
+	old, err := c.registry.ReconnectLink(ctx, app.ID, asked)
+	if errors.Is(err, consent.ErrNotFound) || err == nil && old.ConsentID != l.ConsentID {
+		return nil
+	}
+	l.ReturnTo, l.State = allowed(app, old.ReturnTo), old.State
+	return err
 }
 
 // fillLink writes all that a link has in common with others, and returns its
@@ -350,7 +377,7 @@ func (c *Connector) ResendReconnectLink(ctx context.Context, token string) (Link
 	}
 	id := c.newID()
 	err = c.registry.AskForMessage(ctx, consent.Notice{
-		ApplicationID: v.Application.ID, ConsentID: v.Consent.ID, Cycle: v.Consent.Cycle, Stage: consent.AskedStage(id), Channel: consent.ChannelEmail, DigestID: "dgt_" + id,
+		ApplicationID: v.Application.ID, ConsentID: v.Consent.ID, Cycle: v.Consent.Cycle, Stage: consent.AskedStage(id, v.link.TokenHash), Channel: consent.ChannelEmail, DigestID: "dgt_" + id,
 	}, v.Consent.UserID, now)
 	if err != nil {
 		return v, err

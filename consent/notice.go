@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -95,8 +96,22 @@ const DigestAsked = "asked"
 // for a new link.
 const askedFor = "asked_"
 
-// AskedStage names the stage of a notice that its user asked for.
-func AskedStage(id string) string { return askedFor + id }
+// AskedStage names the stage of a notice that its user asked for on the page of a
+// link, by the fingerprint of that.
+func AskedStage(id string, tokenHash []byte) string {
+	return askedFor + id + "_" + hex.EncodeToString(tokenHash)
+}
+
+// AskedOn returns the fingerprint of the link in AskedStage; nil for other stages.
+func AskedOn(stage string) []byte {
+	rest, asked := strings.CutPrefix(stage, askedFor)
+	_, text, found := strings.Cut(rest, "_")
+	hash, err := hex.DecodeString(text)
+	if !asked || !found || err != nil {
+		return nil
+	}
+	return hash
+}
 
 // Asked reports whether the user asked for the notice.
 func (n *Notice) Asked() bool { return strings.HasPrefix(n.Stage, askedFor) }

@@ -315,8 +315,8 @@ type Attempts interface {
 type ReconnectLinks interface {
 	// CreateReconnectLink leaves a link that exists as it is.
 	CreateReconnectLink(ctx context.Context, l ReconnectLink) error
-	// CreateMessageLinks is the same for links of messages, which have neither
-	// ReturnTo nor State, all of one application.
+	// CreateMessageLinks is the same for links of messages, all of one application;
+	// their ReturnTo and State are not written.
 	CreateMessageLinks(ctx context.Context, applicationID string, list []ReconnectLink) error
 	ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (ReconnectLink, error)
 	// PurgeReconnectLinks deletes at most limit links that expired before a

@@ -299,7 +299,7 @@ func TestDecide(t *testing.T) {
 		assert.Equal(t, tt.want, decide(notice, s, at), tt.name)
 	}
 	assert.Equal(t, consent.OutcomeSuperseded, decide(notice, &consent.Subject{Consent: *live("before_7d"), Replaced: true}, at), "another stands in its place")
-	asked := consent.Notice{Cycle: 2, Stage: consent.AskedStage("1")}
+	asked := consent.Notice{Cycle: 2, Stage: consent.AskedStage("1", nil)}
 	assert.Equal(t, consent.OutcomeWaiting, decide(asked, &consent.Subject{Consent: *moved}, at), "who asks is answered")
 }
 

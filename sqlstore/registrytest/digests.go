@@ -287,7 +287,7 @@ var digestTests = []test{
 		open := w.digestOf(e, u.ID)
 		require.NoError(w, w.postpone(open, e.noon().Add(9*time.Hour), "quiet_hours"))
 		c := w.stored(func(c *consent.Consent) { c.UserID = u.ID })
-		ask := consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id")), Channel: consent.ChannelEmail, DigestID: name("dgt")}
+		ask := consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id"), nil), Channel: consent.ChannelEmail, DigestID: name("dgt")}
 		require.NoError(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()))
 		got := w.digest(open.ID)
 		assert.Equal(w, e.noon(), got.DueAt)
@@ -295,7 +295,7 @@ var digestTests = []test{
 		w.noDigest(ask.DigestID)
 		_, notices := w.frozen(open, e.noon())
 		assert.Len(w, notices, 2)
-		ask.Stage = consent.AskedStage(name("id")) // the open one has left
+		ask.Stage = consent.AskedStage(name("id"), nil) // the open one has left
 		require.NoError(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()))
 		assert.Equal(w, consent.DigestOpen, w.digest(ask.DigestID).State)
 		require.ErrorIs(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()), consent.ErrExists)
