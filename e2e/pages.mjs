@@ -46,6 +46,9 @@ export const pages = {
 
   // Results.
   renewed: { status: 200, heading: /^Mock Bank is connected$/, says: [account, /Access until/, moment], never: [/<form/] },
+  // The same a day later, when it may be somebody else who looks.
+  renewedLater: { status: 200, heading: /^Mock Bank is connected$/, says: [/Access until/, moment], never: [/<form/, /••/] },
+  resultLapsed: { status: 410, heading: /^Access to Mock Bank has stopped$/, says: [/Demo Budget can no longer see/, /start again from/], never: [/<form/, /••/] },
   linkedGerman: { status: 200, heading: /^Mock Sparkasse is connected$/ },
   pending: { status: 200, heading: /almost done/i, says: [/go back to .*: the connection is completed/i] },
   denied: { status: 200, heading: /did not give permission/i, says: [nothingLost] },
@@ -81,7 +84,7 @@ export const stopButton = (page) => page.getByRole('button', { name: 'Stop the r
 export const again = (page) => page.getByRole('main').locator('a, button')
 
 /** What the page calls the account. @param {import('playwright-core').Page} page */
-export const accountLabel = (page) => page.getByRole('definition').filter({ hasText: '••' })
+export const accountLabel = (page) => page.getByRole('definition').filter({ hasText: '••' }).locator('bdi')
 
 /** The sandbox bank's pages. */
 export const bank = {
