@@ -56,8 +56,9 @@ type Message struct {
 
 // Mailer hands a message over, by mail or SMS. It returns nil only where the
 // message was accepted, ErrRefused in the chain where it never will be,
-// ErrMisconfigured where not the message but our own settings are at fault, and
-// ErrAway where nobody was there to take any message.
+// ErrMisconfigured where not the message but our own settings are at fault,
+// ErrAway where nobody was there to take any message, and ErrUnanswered where
+// nobody knows whether it was accepted.
 type Mailer interface {
 	Send(ctx context.Context, m Message) error
 }
@@ -73,6 +74,10 @@ var ErrMisconfigured = errors.New("our settings are refused")
 // ErrAway says that no connection came about: the next message would find none
 // either.
 var ErrAway = errors.New("nobody is there to take it")
+
+// ErrUnanswered says that the whole message was handed over and no answer came:
+// it may have been accepted.
+var ErrUnanswered = errors.New("handed over, and not answered")
 
 // Config is what a Notifier is made of. All fields but Mailer and SMS are
 // required.
