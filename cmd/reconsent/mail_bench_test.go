@@ -75,6 +75,10 @@ func (nobodyHolds) Admit(context.Context, *consent.Application) (time.Time, erro
 	return time.Time{}, nil
 }
 
+func (nobodyHolds) Serving(context.Context, *consent.Application, consent.Channel, string) error {
+	return nil
+}
+
 // numberedLinks are links of the length of real ones.
 type numberedLinks struct{}
 

@@ -20,7 +20,7 @@ func (m *Mailer) letter(msg notify.Message) (*gomail.Msg, error) {
 		return nil, fmt.Errorf("smtp: the sender: %w", err)
 	}
 	if err := setAddress(l, gomail.HeaderTo, msg.ToName, msg.To); err != nil {
-		return nil, fmt.Errorf("%w: the recipient is no address", notify.ErrRefused) // the cause quotes it
+		return nil, fmt.Errorf("%w: the recipient is %w", notify.ErrRefused, notify.ErrNoAddress) // the cause quotes it
 	}
 	if msg.ReplyTo != "" {
 		if err := setAddress(l, gomail.HeaderReplyTo, msg.FromName, msg.ReplyTo); err != nil {

@@ -55,7 +55,7 @@ func New(address string, o Options) (notify.Mailer, error) {
 func e164(number string) (string, error) {
 	n, err := phonenumbers.Parse(number, "")
 	if err != nil || !phonenumbers.IsPossibleNumber(n) {
-		return "", fmt.Errorf("%w: the number is not in E.164 form", notify.ErrRefused)
+		return "", fmt.Errorf("%w: %w: the number is not in E.164 form", notify.ErrRefused, notify.ErrNoAddress)
 	}
 	return phonenumbers.Format(n, phonenumbers.E164), nil
 }
