@@ -114,7 +114,7 @@ func New(cfg Config) *Notifier { return &Notifier{Config: cfg, rest: rest} }
 
 const (
 	// BatchTimeout is that of the job that sends a batch: longer than beginFor and
-	// the slowest message.
+	// the slowest answer to a message. What is cut off by it was not answered.
 	BatchTimeout = 100 * time.Second
 	// claimFor is longer than the job takes.
 	claimFor = 2 * time.Minute

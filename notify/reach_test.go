@@ -354,12 +354,15 @@ func (d *desk) exec(query string, arg ...any) {
 	require.NoError(d, err)
 }
 
-// asks has ada ask for a new link.
-func (r *reached) asks(con consent.Consent, id string) {
+// asks has ada ask for a new link, and returns the id of a message that is made
+// for it where none is open.
+func (r *reached) asks(con consent.Consent) string {
 	r.Helper()
+	const id = "dgt_asked"
 	require.NoError(r, r.store.AskForMessage(r.Context(), consent.Notice{
 		ApplicationID: r.app.ID, ConsentID: con.ID, Cycle: 1, Stage: consent.AskedStage(id), Channel: consent.ChannelEmail, DigestID: id,
 	}, "ada", r.at))
+	return id
 }
 
 func TestWhoAsksIsWrittenToThoughTheAddressWasRefused(t *testing.T) {
@@ -368,8 +371,7 @@ func TestWhoAsksIsWrittenToThoughTheAddressWasRefused(t *testing.T) {
 	r.accepts(consent.ChannelEmail)
 	r.post.fail(1, ErrRefused)
 	r.send(r.sweep()["ada"])
-	r.asks(con, "dgt_asked")
-	r.over(r.send("dgt_asked"), consent.DigestSent, "")
+	r.over(r.send(r.asks(con)), consent.DigestSent, "")
 	assert.True(t, r.user("ada").EmailRefusedAt.IsZero())
 }
 
@@ -379,7 +381,7 @@ func TestWhatAUserAskedForWaitsOutNoQuietHours(t *testing.T) {
 	con := r.lapsing("ada", "Mock Bank", r.at.Add(7*day))
 	id := r.sweep()["ada"]
 	require.Equal(t, quietHours, r.send(id).Reason)
-	r.asks(con, "dgt_asked")
+	r.asks(con)
 	assert.Equal(t, r.at, r.digest(id).DueAt)
 	r.post.fail(1, errLater)
 	d := r.send(id)
@@ -407,7 +409,7 @@ func TestAskingWhileTheMessageIsPutOffIsNotForgotten(t *testing.T) {
 	r.quietHours("08:00-18:00")
 	con := r.lapsing("ada", "Mock Bank", r.at.Add(7*day))
 	id := r.sweep()["ada"]
-	r.Registry = &asking{Registry: r.Registry, after: func() { r.asks(con, "dgt_asked") }}
+	r.Registry = &asking{Registry: r.Registry, after: func() { r.asks(con) }}
 	d := r.send(id)
 	assert.Equal(t, r.at, d.DueAt)
 	assert.True(t, d.Asked)
@@ -419,7 +421,7 @@ func TestWhatAUserAskedForAndIsHeldGoesOnAsThat(t *testing.T) {
 	r.quietHours("08:00-18:00")
 	out, fine := r.lapsing("ada", "Bank Out", r.at.Add(7*day)), r.lapsing("ada", "Bank Fine", r.at.Add(7*day))
 	id := r.sweep()["ada"]
-	r.asks(out, "dgt_asked")
+	r.asks(out)
 	r.gate.until, r.gate.why, r.gate.bank = r.at.Add(10*time.Minute), string(consent.AlarmBank), "Bank Out"
 	r.over(r.send(id), consent.DigestSent, "")
 	assert.Contains(t, r.post.sent[0].Text, fine.ID)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -11,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -151,7 +151,7 @@ func BenchmarkMail(b *testing.B) {
 					b.StopTimer()
 					took += time.Since(begin)
 					begin = time.Now()
-					loop.send(b, len(round), *bodies.Load())
+					require.NoError(b, loop.send(len(round), *bodies.Load()))
 					bareTook += time.Since(begin)
 					begin = time.Now()
 					manyLoops.send(b, len(round), *bodies.Load())
@@ -205,17 +205,20 @@ func newLoop(b *testing.B, address string) bareLoop {
 	return bareLoop{client}
 }
 
-func (c bareLoop) send(b *testing.B, mails int, m notify.Message) {
-	b.Helper()
+func (c bareLoop) send(mails int, m notify.Message) error {
 	for i := range mails {
 		l := gomail.NewMsg()
-		require.NoError(b, l.From("reminders@consents.example"))
-		require.NoError(b, l.To(fmt.Sprintf("user%d@example.org", i)))
+		if err := errors.Join(l.From("reminders@consents.example"), l.To(fmt.Sprintf("user%d@example.org", i))); err != nil {
+			return err
+		}
 		l.Subject(m.Subject)
 		l.SetBodyString(gomail.TypeTextPlain, m.Text)
 		l.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
-		require.NoError(b, c.Send(l))
+		if err := c.Send(l); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func (c bareLoop) close(b *testing.B) {
@@ -237,11 +240,11 @@ func newLoops(b *testing.B, address string) manyLoops {
 
 func (l manyLoops) send(b *testing.B, mails int, m notify.Message) {
 	b.Helper()
-	var g sync.WaitGroup
+	var g errgroup.Group
 	for i := range l {
-		g.Go(func() { l[i].send(b, mails/len(l), m) })
+		g.Go(func() error { return l[i].send(mails/len(l), m) })
 	}
-	g.Wait()
+	require.NoError(b, g.Wait())
 }
 
 func (l manyLoops) close(b *testing.B) {

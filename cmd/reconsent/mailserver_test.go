@@ -189,7 +189,7 @@ func TestManyWorkersAndAServerInATemper(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOffice(t, dsn(), people)
-			chance := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // of a test; under the server's lock
+			chance := rand.New(rand.NewPCG(1, 2)) // under the server's lock
 			temper := map[string]int{}
 			once := func(to string, answers ...error) error {
 				if temper[to] >= 2 || chance.IntN(6) > 0 {
@@ -212,7 +212,7 @@ func TestManyWorkersAndAServerInATemper(t *testing.T) {
 				var group sync.WaitGroup
 				for w := range workers {
 					mine := slices.Clone(o.ids)
-					rand.New(rand.NewPCG(uint64(round), uint64(w))).Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] }) //nolint:gosec // likewise
+					rand.New(rand.NewPCG(uint64(round), uint64(w))).Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 					group.Go(func() {
 						for batch := range slices.Chunk(mine, consent.DigestBatch) {
 							assert.NoError(t, replicas[w%len(replicas)].Send(context.WithoutCancel(t.Context()), o.app.ID, batch...))
