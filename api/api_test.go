@@ -152,6 +152,7 @@ func TestBadInput(t *testing.T) {
 		{"locale that is none", "PUT", "/v1/users/u1", map[string]any{"locale": "klingon-empire-x"}, 400, "invalid_request"},
 		{"time zone that is none", "PUT", "/v1/users/u1", map[string]any{"time_zone": "Moon/Crater"}, 400, "invalid_request"},
 		{"unknown user", "GET", "/v1/users/nobody", nil, 404, "user_not_found"},
+		{"unknown user whose refusals are cleared", "DELETE", "/v1/users/nobody/refusals", nil, 404, "user_not_found"},
 		{"unknown user erased", "DELETE", "/v1/users/nobody", nil, 404, "user_not_found"},
 
 		{"no such address", "GET", "/v1/nothing", nil, 404, "not_found"},

@@ -177,3 +177,18 @@ func TestAddressesThatCannotBeWrittenToAreNotStored(t *testing.T) {
 		assert.Equal(t, 200, w.call("PUT", "/v1/users/ada", good).status, "%v", good)
 	}
 }
+
+func TestARefusedAddressIsClearedByTheApplication(t *testing.T) {
+	w := newWorld(t)
+	require.Equal(t, 200, w.call("PUT", "/v1/users/ada", map[string]any{"email": "ada@example.org", "phone": "+442071838750"}).status)
+	_, err := w.store.DB().ExecContext(t.Context(), `UPDATE users SET email_refused_at = 1, phone_refused_at = 1`)
+	require.NoError(t, err)
+	user := w.call("GET", "/v1/users/ada", nil).json(t)
+	require.Contains(t, user, "email_refused_at")
+	require.Contains(t, user, "phone_refused_at")
+	require.Equal(t, 204, w.call("DELETE", "/v1/users/ada/refusals", nil).status)
+	user = w.call("GET", "/v1/users/ada", nil).json(t)
+	assert.NotContains(t, user, "email_refused_at")
+	assert.NotContains(t, user, "phone_refused_at")
+	assert.Equal(t, 204, w.call("DELETE", "/v1/users/ada/refusals", nil).status, "as often as it is said")
+}

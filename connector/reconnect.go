@@ -382,7 +382,7 @@ func (c *Connector) ResendReconnectLink(ctx context.Context, token string) (Link
 	if err != nil {
 		return v, err
 	}
-	_, err = c.Dispatch(ctx)
+	_, err = c.DispatchAsked(ctx)
 	return v, err
 }
 

@@ -82,15 +82,13 @@ type Digest struct {
 	CreatedAt     time.Time
 	DueAt         time.Time // when something is to be done about it; zero once it is over
 	ClaimID       string
-	ClaimedUntil  time.Time
+	ClaimedUntil  time.Time // nobody else may claim it before
 	Tries         int
 	Counted       bool // against the application's ceiling of a day
+	Asked         bool // its user asked for it, and waits
 	FinishedAt    time.Time
 	Reason        string
 }
-
-// DigestAsked is the Reason of a message that its user asked for just now.
-const DigestAsked = "asked"
 
 // askedFor begins the stage of a notice that announces nothing: the user asked
 // for a new link.
@@ -130,8 +128,9 @@ type Subject struct {
 
 // The kinds of the jobs that send digests, by channel; their key is DigestKey.
 const (
-	JobDigest    = "digest"
-	JobDigestSMS = "digest_sms"
+	JobDigest      = "digest"
+	JobDigestSMS   = "digest_sms"
+	JobDigestAsked = "digest_asked" // a mail that its user asked for
 )
 
 // DigestBatch is how many digests of an application one job sends at most: as
@@ -144,6 +143,14 @@ func DigestJob(c Channel) string {
 		return JobDigestSMS
 	}
 	return JobDigest
+}
+
+// AskedJob is the same for what users asked for.
+func AskedJob(c Channel) string {
+	if c == ChannelEmail {
+		return JobDigestAsked
+	}
+	return DigestJob(c)
 }
 
 // Unreachable is a message that its user's address cannot take. Events are of

@@ -61,6 +61,9 @@ type Users interface {
 	// SetUnsubscribed writes since when the person wants no reminders; one that
 	// stands is kept. The zero time takes it back.
 	SetUnsubscribed(ctx context.Context, applicationID, userID string, at time.Time) error
+	// ClearRefusals forgets that the user's address of each channel was refused;
+	// ErrNotFound where there is no such user.
+	ClearRefusals(ctx context.Context, applicationID, userID string, channels ...Channel) error
 	// EraseUser deletes the person: contact details, labels and account
 	// fingerprints and what they confirmed word for word go, what waits to be sent
 	// is dropped, and consents, attempts, reconnect links, digests and confirmations
@@ -392,11 +395,14 @@ type DigestClaim struct {
 // Digests keeps messages to users. A digest that is not over is always due at
 // some moment: whatever happens to its job, another is made then.
 type Digests interface {
-	// Dispatch makes jobs of at most limit digests that are due, each of at most
-	// DigestBatch of one application and channel, and moves each digest to until,
-	// by when its job must be over, in one step. It makes none while many jobs
-	// wait to be begun.
+	// Dispatch makes jobs of at most limit digests that are due of each
+	// application, each of at most DigestBatch of one application and channel, and
+	// moves each digest to until, by when its job must be over, in one step. It
+	// makes none while many jobs wait to be begun, and none of what users asked for.
 	Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error)
+	// DispatchAsked does so for at most limit digests that users asked for,
+	// whatever else waits.
+	DispatchAsked(ctx context.Context, now, until time.Time, limit int) (int, error)
 	// ListDigests returns those that are there, in the order of their ids.
 	ListDigests(ctx context.Context, applicationID string, ids []string) ([]Digest, error)
 	// FreezeDigests claims digests: from now on they take no more notices along.
@@ -416,8 +422,9 @@ type Digests interface {
 	// that is open to its user, or a new one with that id, which is due then.
 	PutOffNotices(ctx context.Context, d Digest, notices []Notice, newID string, due time.Time) error
 	// PostponeDigests ends the claims, where there are any, and writes DueAt,
-	// Reason and Tries of each. It returns how many it did: those whose claim is
-	// another's stay as they are.
+	// before which nobody may claim it, Reason and Tries of each. It returns how
+	// many it did: those whose claim is another's, and those that have been asked
+	// for since they were read, stay as they are.
 	PostponeDigests(ctx context.Context, applicationID string, list []Digest) (int, error)
 	// FinishDigests ends frozen digests, each with its State, Reason and
 	// FinishedAt, and writes the outcomes of their notices, all of it or nothing.

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -26,6 +27,9 @@ var (
 	// An address that the user has no more is not marked.
 	markEmail = both(`UPDATE users SET email_refused_at = :at WHERE application_id = :app AND id = :id AND email = :address`)
 	markPhone = both(`UPDATE users SET phone_refused_at = :at WHERE application_id = :app AND id = :id AND phone = :address`)
+
+	clearRefusals = both(`UPDATE users SET email_refused_at = CASE WHEN CAST(:email AS BOOLEAN) THEN NULL ELSE email_refused_at END,
+		phone_refused_at = CASE WHEN CAST(:sms AS BOOLEAN) THEN NULL ELSE phone_refused_at END WHERE application_id = :app AND id = :id`)
 
 	standIn = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, created_at, updated_at)
 		VALUES (:app, :id, '', '', '', '', '', 0, 0) ON CONFLICT DO NOTHING`)
@@ -125,6 +129,12 @@ func (s *Store) SetUnsubscribed(ctx context.Context, applicationID, userID strin
 		return s.query().one(ctx, resubscribeUser, args{"app": applicationID, "id": userID})
 	}
 	return s.query().one(ctx, unsubscribeUser, args{"app": applicationID, "id": userID, "at": stamp{at}})
+}
+
+// ClearRefusals implements consent.Users.
+func (s *Store) ClearRefusals(ctx context.Context, applicationID, userID string, channels ...consent.Channel) error {
+	return s.query().one(ctx, clearRefusals, args{"app": applicationID, "id": userID,
+		"email": slices.Contains(channels, consent.ChannelEmail), "sms": slices.Contains(channels, consent.ChannelSMS)})
 }
 
 // lockUser locks a user, and where there is none the place of one: who links

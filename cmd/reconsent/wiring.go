@@ -158,6 +158,7 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	jobs := []scheduler.Job{
 		// A dead mail server holds up no SMS, nor a dead gateway a mail.
 		{Kind: consent.JobDigest, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "mail", Workers: mailWorkers},
+		{Kind: consent.JobDigestAsked, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "mail", Workers: mailWorkers, Urgent: true},
 		{Kind: consent.JobDigestSMS, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "sms", Workers: smsWorkers},
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
 		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
