@@ -360,7 +360,7 @@ func (r *reached) asks(con consent.Consent) string {
 	r.Helper()
 	const id = "dgt_asked"
 	require.NoError(r, r.store.AskForMessage(r.Context(), consent.Notice{
-		ApplicationID: r.app.ID, ConsentID: con.ID, Cycle: 1, Stage: consent.AskedStage(id), Channel: consent.ChannelEmail, DigestID: id,
+		ApplicationID: r.app.ID, ConsentID: con.ID, Cycle: 1, Stage: consent.AskedStage(id, nil), Channel: consent.ChannelEmail, DigestID: id,
 	}, "ada", r.at))
 	return id
 }

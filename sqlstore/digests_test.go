@@ -236,7 +236,7 @@ func TestWhoAsksWaitsForNobody(t *testing.T) {
 		}
 		register(1)
 		q.waiting = 500
-		require.NoError(t, s.AskForMessage(t.Context(), consent.Notice{ApplicationID: "a", ConsentID: "con_001", Stage: consent.AskedStage("1"),
+		require.NoError(t, s.AskForMessage(t.Context(), consent.Notice{ApplicationID: "a", ConsentID: "con_001", Stage: consent.AskedStage("1", nil),
 			Channel: consent.ChannelEmail, DigestID: "dgt_asked"}, "user_001", now))
 		dispatched(t, s, now, until, 100, 0)
 		ask := func(now time.Time, want int) {

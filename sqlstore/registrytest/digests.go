@@ -308,7 +308,7 @@ var digestTests = []test{
 		u := w.addressed()
 		open := w.digestOf(e, u.ID) // as somebody reads it, to put it off
 		c := w.stored(func(c *consent.Consent) { c.UserID = u.ID })
-		require.NoError(w, w.r.AskForMessage(w.Context(), consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id")),
+		require.NoError(w, w.r.AskForMessage(w.Context(), consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id"), nil),
 			Channel: consent.ChannelEmail, DigestID: name("dgt")}, u.ID, e.noon()))
 		asked := w.digest(open.ID)
 		assert.Equal(w, open.DueAt, asked.DueAt, "it was due before")
