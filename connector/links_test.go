@@ -45,7 +45,7 @@ func TestAFormerAddressLearnsOfNoRenewal(t *testing.T) {
 
 func TestALinkThatWasAskedForGoesOnToWhereTheOldOneWould(t *testing.T) {
 	w := newWorld(t)
-	w.store.UseQueue(noQueue{})
+	w.store.UseQueue(new(madeJobs))
 	con := w.linked("ada", bankbrowser.John())
 	w.named("ada")
 	old := w.handed(con, connector.ReconnectRequest{ReturnTo: appReturn, State: []byte("mine")})
