@@ -1,6 +1,7 @@
 package email
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -447,8 +448,8 @@ func TestASendThatIsCalledOffEndsInTheMiddleOfAMail(t *testing.T) {
 	require.NotErrorIs(t, err, notify.ErrAway, "who is stopped knows nothing of the server")
 }
 
-// TestNoConnectionIsKeptOpenByADialThatFails has a server that greets and then
-// says no.
+// TestNoConnectionIsKeptOpenByADialThatFails has a server that greets, and says
+// no to whatever comes then.
 func TestNoConnectionIsKeptOpenByADialThatFails(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -457,8 +458,12 @@ func TestNoConnectionIsKeptOpenByADialThatFails(t *testing.T) {
 	go func() {
 		c, err := l.Accept()
 		if err == nil {
-			_, _ = io.WriteString(c, "554 5.7.1 go away\r\n")
-			_, err = io.Copy(io.Discard, c) // until the other side closes it
+			_, _ = io.WriteString(c, "220 mail.example\r\n")
+			lines := bufio.NewScanner(c)
+			for lines.Scan() { // until the other side closes it
+				_, _ = io.WriteString(c, "554 5.7.1 go away\r\n")
+			}
+			err = lines.Err()
 			_ = c.Close()
 		}
 		over <- err
