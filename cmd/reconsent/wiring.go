@@ -91,6 +91,7 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	}
 	targets := outbound.NewTargets(p.loopback)
 	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
+		NoMail:  p.mailer == nil,
 		Targets: targets, Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},
 	})}
@@ -188,6 +189,7 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	jobs := []scheduler.Job{
 		// A dead mail server holds up no SMS, nor a dead gateway a mail.
 		{Kind: consent.JobDigest, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "mail", Workers: mailWorkers},
+		{Kind: consent.JobDigestAsked, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "mail", Workers: mailWorkers, Urgent: true},
 		{Kind: consent.JobDigestSMS, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "sms", Workers: smsWorkers},
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
 		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
