@@ -15,7 +15,10 @@ const cloudBase = "/auth/v1/"
 
 // cloudBaseGet is Supabase's call, which stands below the same path: its
 // clients read problem documents.
-const cloudBaseGet = cloudBase + "reauthenticate"
+const (
+	reauthenticatePath = "/reauthenticate"
+	cloudBaseGet       = cloudBase + "reauthenticate"
+)
 
 func inCloudBase(path string) bool {
 	return strings.HasPrefix(path, cloudBase) && path != cloudBaseGet

@@ -47,6 +47,8 @@ export class Dev {
     this.api = ready.api
     this.bank = new Bank(ready.sandbox)
     this.backend = new Backend(ready.api, ready.api_key, 'sandbox')
+    /** With which the demo application signs its users' tokens. */
+    this.secret = ready.user_jwt_secret
     this.people = 0
   }
 
