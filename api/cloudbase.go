@@ -15,10 +15,7 @@ const cloudBase = "/auth/v1/"
 
 // cloudBaseGet is Supabase's call, which stands below the same path: its
 // clients read problem documents.
-const (
-	reauthenticatePath = "/reauthenticate"
-	cloudBaseGet       = cloudBase + "reauthenticate"
-)
+const cloudBaseGet = cloudBase + "reauthenticate"
 
 func inCloudBase(path string) bool {
 	return strings.HasPrefix(path, cloudBase) && path != cloudBaseGet

@@ -50,7 +50,7 @@ func (s *Server) sameOrigin(c *gin.Context, t *reauth.Tenant) {
 
 // forUsers reports whether a path is one that users' pages call.
 func forUsers(path string) bool {
-	for _, p := range []string{reauthenticatePath, cloudBase, "/v1/reverifications", "/v1/factors"} {
+	for _, p := range []string{"/reauthenticate", "/auth/v1/", "/v1/reverifications", "/v1/factors"} {
 		if path == p || strings.HasPrefix(path, strings.TrimSuffix(p, "/")+"/") {
 			return true
 		}

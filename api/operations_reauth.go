@@ -25,7 +25,7 @@ const aboutBegin = `Begins a user on the way to a level. Prove the factors that 
 // Operations of users who prove themselves again (reauth-wire.md).
 var reauthOperations = []operation{
 	{
-		method: http.MethodGet, path: reauthenticatePath, id: "reauthenticate", summary: "Has the user proven enough, recently enough?",
+		method: http.MethodGet, path: "/reauthenticate", id: "reauthenticate", summary: "Has the user proven enough, recently enough?",
 		about: aboutReauthenticate, query: reauthenticateQuery{}, status: http.StatusOK, reply: Reauthenticated{}, user: (*Server).reauthenticate,
 		codes: append([]consent.Code{reauth.CodeLevelInvalid, reauth.CodeOperationUnknown, reauth.CodeReverificationRequired, reauth.CodeSendLimited, reauth.CodeAddressMissing}, byToken...),
 	},

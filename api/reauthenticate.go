@@ -28,20 +28,8 @@ type reauthenticateQuery struct {
 	ClientID     string `query:"client_id" description:"The application, where the token does not tell"`
 }
 
-// supabaseVersion is the header by which Supabase's client is known. Its value
-// is a date.
+// supabaseVersion is the header by which Supabase's client is known.
 const supabaseVersion = "X-Supabase-Api-Version"
-
-// echoVersion sends the header back, on errors too: that client reads a string
-// in code only where it stands (auth-js, lib/fetch.ts).
-func (s *Server) echoVersion(c *gin.Context) {
-	if p := c.Request.URL.Path; p != reauthenticatePath && p != cloudBaseGet {
-		return
-	}
-	if at, err := time.Parse(time.DateOnly, c.GetHeader(supabaseVersion)); err == nil {
-		c.Header(supabaseVersion, at.Format(time.DateOnly))
-	}
-}
 
 func (s *Server) reauthenticate(c *gin.Context, caller *reauth.Caller) {
 	q := c.Request.URL.Query()

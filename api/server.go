@@ -52,7 +52,7 @@ func (s *Server) Handler() http.Handler {
 	r.RedirectTrailingSlash = false
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
-	r.Use(s.recoverPanic, s.hardened, s.echoVersion, s.browsers)
+	r.Use(s.recoverPanic, s.hardened, s.browsers)
 	r.NoRoute(s.nowhere)
 	r.NoMethod(func(c *gin.Context) {
 		s.fail(c, &consent.Error{Code: codeMethodNotAllowed, Detail: "This address does not take this method; /docs lists what it takes."})
