@@ -179,20 +179,18 @@ func (s *Server) render(c *gin.Context, status int, name string, p page) {
 	// apply it to redirects too, and the way to the bank is one.
 	sum := sha256.Sum256([]byte(css))
 	c.Header("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'; base-uri 'none'; frame-ancestors 'none'")
-	c.Header("Cache-Control", "no-store")
 	c.Data(status, "text/html; charset=utf-8", buf.Bytes())
 }
 
 // seeOther sends the browser on.
 func seeOther(c *gin.Context, to string) {
-	c.Header("Cache-Control", "no-store")
 	c.Redirect(http.StatusSeeOther, to)
 }
 
 // nowhere answers where there is nothing: people with a page, programs with a
-// problem document.
+// problem document, and so whatever they accept where only programs call.
 func (s *Server) nowhere(c *gin.Context) {
-	if !prefersHTML(c.GetHeader("Accept")) {
+	if forUsers(c.Request.URL.Path) || !prefersHTML(c.GetHeader("Accept")) {
 		s.fail(c, &consent.Error{Code: codeNotFound, Detail: "There is nothing at this address; /docs lists what there is."})
 		return
 	}

@@ -157,6 +157,14 @@ func (s *Service) byID(ctx context.Context, id string) (*Tenant, error) {
 	return t, nil
 }
 
+// TenantOfVerification is the application whose verification has this id, as
+// POST /auth/v1/verification gave it out.
+func (s *Service) TenantOfVerification(ctx context.Context, id string) (*Tenant, bool) {
+	slug, _, _ := strings.Cut(id, ".")
+	t, err := s.byID(ctx, slug)
+	return t, err == nil
+}
+
 func settingsRow(applicationID string) string { return applicationID + "/reauth" }
 
 func (s *Service) open(x SealedSettings) (Settings, error) {

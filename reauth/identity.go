@@ -216,6 +216,9 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
+// Cancelled reports whether the user, or their provider, said no to the sign-in.
+func Cancelled(err error) bool { return errors.Is(err, idp.ErrDenied) }
+
 // identityFailed says what came of a visit to the identity provider.
 func identityFailed(err error) error {
 	e := refuse(CodeIdentityDenied, "")
