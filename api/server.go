@@ -16,13 +16,16 @@ import (
 	"github.com/reconsent/reconsent/reauth"
 )
 
-// Config is what a Server is made of. All fields are required.
+// Config is what a Server is made of. All fields but TrustedProxies are required.
 type Config struct {
 	Connector *connector.Connector
 	Reauth    *reauth.Service
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string
+	// TrustedProxies are the addresses and networks whose word on a caller's
+	// address is taken (X-Forwarded-For). None: nobody's is.
+	TrustedProxies []string
 }
 
 // Server answers HTTP. It is safe for concurrent use.
@@ -33,12 +36,13 @@ type Server struct {
 	now       func() time.Time
 	log       *slog.Logger
 	version   string
+	proxies   []string
 	document  func() ([]byte, error)
 }
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	s := &Server{connector: cfg.Connector, reauth: cfg.Reauth, now: cfg.Now, log: cfg.Log, version: cfg.Version}
+	s := &Server{connector: cfg.Connector, reauth: cfg.Reauth, now: cfg.Now, log: cfg.Log, version: cfg.Version, proxies: cfg.TrustedProxies}
 	// Made on first use: reflection over every type has no place in start-up.
 	s.document = sync.OnceValues(func() ([]byte, error) { return Document(cfg.Version) })
 	return s
@@ -52,6 +56,10 @@ func (s *Server) Handler() http.Handler {
 	r.RedirectTrailingSlash = false
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
+	if err := r.SetTrustedProxies(s.proxies); err != nil {
+		s.log.Error("no proxy is trusted", "error", err)
+		_ = r.SetTrustedProxies(nil) // gin would believe everybody
+	}
 	r.Use(s.recoverPanic, s.hardened, s.browsers)
 	r.NoRoute(s.nowhere)
 	r.NoMethod(func(c *gin.Context) {

@@ -352,9 +352,11 @@ func (v operationsValue) written(x any) error {
 	}
 	*v.at = map[string]string{}
 	for name, level := range doc {
-		if (*v.at)[name], ok = level.(string); !ok {
+		text, ok := level.(string)
+		if !ok {
 			return fmt.Errorf("%s: want the name of a level", name)
 		}
+		(*v.at)[name] = text
 	}
 	return nil
 }
