@@ -67,7 +67,7 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 		return err
 	}
 	group, ctx := newServing(ctx)
-	sys.serve(ctx, group, l)
+	sys.serve(ctx, group, l, sys.handler())
 	log.Info("serving", "addr", l.Addr().String(), "base_url", c.baseURL, "version", version, "mail", p.mailer != nil, "sms", p.sms != nil)
 	return group.Wait()
 }

@@ -231,9 +231,9 @@ func (s *system) announce(ctx context.Context) (connector.Swept, int, error) {
 }
 
 // serve runs the HTTP surface and the jobs.
-func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
+func (s *system) serve(ctx context.Context, g serving, l net.Listener, h http.Handler) {
 	g.Go(func() error { return s.scheduler.Run(ctx, drainTime) })
-	g.serve(ctx, l, s.handler())
+	g.serve(ctx, l, h)
 }
 
 // handler is the API and the pages.
