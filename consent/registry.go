@@ -61,9 +61,11 @@ type Users interface {
 	// stands is kept. The zero time takes it back.
 	SetUnsubscribed(ctx context.Context, applicationID, userID string, at time.Time) error
 	// EraseUser deletes the person: contact details, labels and account
-	// fingerprints go, what waits to be sent is dropped, and consents, attempts,
-	// reconnect links, digests and confirmations keep pseudonym in the place of who it was. Consents must have been revoked and
-	// attempts ended before; ErrBusy where one has not.
+	// fingerprints go, and with them all that the person has proven or could prove
+	// it with; what waits to be sent is dropped; and consents, attempts, reconnect
+	// links, digests, confirmations and the audit keep pseudonym in the place of
+	// who it was. Consents must have been revoked and attempts ended before;
+	// ErrBusy where one has not.
 	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
 }
 

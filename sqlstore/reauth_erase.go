@@ -9,6 +9,7 @@ var eraseReauth = []*statement{
 	eraseOf("step_tokens"), eraseOf("proofs"),
 	both(`DELETE FROM reauth_windows WHERE application_id = :app AND bucket IN (:calls, :failures, :sends)`),
 	both(`DELETE FROM allowances WHERE application_id = :app AND name = :locked`),
+	pseudonymAudit, // after all that somebody may write a line with in this moment
 }
 
 func eraseOf(table string) *statement {

@@ -160,7 +160,7 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 			return consent.ErrBusy
 		}
 		for i, st := range append([]*statement{
-			eraseUser, pseudonymLink, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest, pseudonymAudit,
+			eraseUser, pseudonymLink, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest,
 		}, eraseReauth...) {
 			n, err := q.exec(ctx, st, arg)
 			if err != nil {

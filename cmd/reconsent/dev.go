@@ -122,8 +122,15 @@ func (d *development) open(ctx context.Context, o devOptions, c config) error {
 	if err := d.openRegistry(ctx, c); err != nil {
 		return errors.Join(err, apiAt.Close())
 	}
+	h, err := d.handler(d.sys.handler())
+	if err == nil {
+		d.ready.token, err = d.userToken("ada", demoSession)
+	}
+	if err != nil {
+		return errors.Join(err, apiAt.Close())
+	}
 	close(d.up)
-	d.sys.serve(ctx, d.group, apiAt)
+	d.sys.serve(ctx, d.group, apiAt, h)
 	return nil
 }
 
@@ -184,6 +191,8 @@ type ready struct {
 	UserJWTSecret       string `json:"user_jwt_secret"`
 	SandboxClientID     string `json:"sandbox_client_id"`
 	SandboxClientSecret string `json:"sandbox_client_secret"`
+
+	token string // of a user of the demo; for people, who get the page too
 }
 
 func (r ready) print(std stdio, asJSON bool) error {
@@ -213,8 +222,16 @@ Read what people were mailed meanwhile; the link in it leads to the page:
 
   curl -s %s/_control/mail
 
+Ask whether ada has proven lately who she is (no: 403 says what is missing), with a
+token that is good for a day; then prove it at the page, with every factor there is.
+The password of each example user is: %s
+
+  curl -s '%s/reauthenticate?level=strict' -H 'Authorization: Bearer %s'
+  open http://localhost%s
+
 Stop with Ctrl-C; everything is kept.
-`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey, r.Sandbox)
+`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey, r.Sandbox,
+		demoPassword, r.API, r.token, r.API[strings.LastIndexByte(r.API, ':'):]+factorsAt)
 	return err
 }
 

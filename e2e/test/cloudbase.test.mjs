@@ -60,7 +60,7 @@ async function signedIn(user, token = user.token()) {
 }
 
 /** Whether the client still holds a login. */
-const holds = async ({ oauth }) => (await oauth.oauth2client.getCredentials())?.access_token !== undefined
+const holds = ({ api }) => api.hasLoginState()
 
 /** What a call is refused with. @param {Promise<unknown>} call */
 const fault = (call) => call.then((value) => assert.fail(JSON.stringify(value)), ({ error, error_code, error_description }) => ({ error, error_code, error_description }))

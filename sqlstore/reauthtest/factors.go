@@ -78,6 +78,9 @@ var factorTests = []test{
 		assert.Zero(w, w.endedAt(l))
 		g := factor(w.who, reauth.KindTOTP)
 		g.VerifiedAt = time.Time{}
+		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &g, Remove: []string{f.ID}}))
+		assert.Zero(w, w.endedAt(l), "it gives way to the next")
+		g.ID = name("fac")
 		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &g, EndsOthers: true}))
 		assert.Equal(w, at(time.Second), w.endedAt(l), "unless it is asked for")
 	}},
@@ -135,7 +138,7 @@ var factorTests = []test{
 		others := w.enrolled(w.user(w.who.ApplicationID), reauth.KindBackupCodes, "a")
 		l := w.live(w.who)
 		for _, gone := range []string{"nothing", others.ID} {
-			require.ErrorIs(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID, gone}, Log: []reauth.Audit{line(w.who)}}), consent.ErrNotFound)
+			require.ErrorIs(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID, gone}, Log: []reauth.Audit{line(w.who)}}), consent.ErrClaimLost)
 		}
 		assert.Equal(w, one, w.lookFactor(one))
 		assert.Equal(w, two, w.lookFactor(two))
