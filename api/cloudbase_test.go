@@ -276,8 +276,8 @@ func TestPlainTextIsJSONBelowTheirPathOnly(t *testing.T) {
 	}
 }
 
-// TestAnIdOfAVerificationIsBoundToItsSession: the token that it becomes is good
-// for the session that asked, and for no other.
+// TestAVerificationEndsWithItsSession: what it becomes is good for the session
+// that asked, and for no other.
 func TestAVerificationEndsWithItsSession(t *testing.T) {
 	w := newPeople(t)
 	id := w.granted(w.do("POST", "/auth/v1/verification", map[string]any{"email": adasMail}, w.ada()))["verification_id"]

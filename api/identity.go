@@ -75,7 +75,7 @@ func onward(back reauth.Returned, err error) string {
 // identityPage says how it went, where the application has no page for it.
 func (s *Server) identityPage(c *gin.Context, back reauth.Returned, err error) {
 	v := visitOf(c, back.Application, &consent.User{})
-	p, status := page{Mark: markGood, Title: v.lang.Say("identity.done_title"), Lines: []string{v.lang.Say("identity.done", "App", v.name())}}, http.StatusOK
+	p, status := page{noBank: true, Mark: markGood, Title: v.lang.Say("identity.done_title"), Lines: []string{v.lang.Say("identity.done", "App", v.name())}}, http.StatusOK
 	if err != nil {
 		status, p.Mark = answers[codeOf(err)].status, markAttention
 		p.Title, p.Lines = s.identityFailed(c, v, err)

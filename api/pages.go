@@ -83,7 +83,8 @@ type page struct {
 	Calls []operationLine
 	Codes []codeLine
 
-	look consent.Branding
+	look   consent.Branding
+	noBank bool // it is not about a bank: then its foot does not speak of one
 }
 
 // fact is a name and what it is. A moment comes in two parts, which are not
@@ -160,7 +161,10 @@ func bare(name string) string { return strings.Trim(locale.Isolate(name), "\u206
 // show answers with a page of ours, in the visitor's language and the
 // application's colours.
 func (s *Server) show(c *gin.Context, v visit, status int, p page) {
-	p.Language, p.Security = v.lang.Tag(), v.lang.Say("pages.security", "App", v.name())
+	p.Language = v.lang.Tag()
+	if !p.noBank {
+		p.Security = v.lang.Say("pages.security", "App", v.name())
+	}
 	if v.app != nil {
 		p.Application, p.look = bare(v.app.Name), v.app.Branding
 	}

@@ -56,6 +56,9 @@ type people struct {
 	users *reauth.Service
 	acme  consent.Application
 	key   string // acme's API key
+	// dev has the service as it is in development: identity providers may be on
+	// this machine.
+	dev bool
 }
 
 type clock struct{ at atomic.Int64 }
@@ -116,7 +119,7 @@ func wrong(code string) string {
 }
 
 // reauthOn is the use cases of users on a database.
-func reauthOn(t testing.TB, store *sqlstore.Store, keys *seal.Keys, now func() time.Time, base string, p *post) *reauth.Service {
+func reauthOn(t testing.TB, store *sqlstore.Store, keys *seal.Keys, now func() time.Time, base string, p *post, dev bool) *reauth.Service {
 	t.Helper()
 	targets, log := outbound.NewTargets(true), slog.New(slog.DiscardHandler)
 	tokens := usertoken.New(usertoken.Config{Targets: targets, Now: now, Log: log})
@@ -124,7 +127,7 @@ func reauthOn(t testing.TB, store *sqlstore.Store, keys *seal.Keys, now func() t
 	return reauth.New(reauth.Config{
 		Store: store, Applications: store, Keys: keys, Tokens: tokens, Passwords: password.New(2), Messenger: p,
 		Identity: idp.New(idp.Config{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: now, Loopback: true}),
-		Now:      now, NewID: newID, Log: log, BaseURL: base, Targets: targets,
+		Now:      now, NewID: newID, Log: log, BaseURL: base, Targets: targets, NamesOptional: dev,
 	})
 }
 
@@ -132,7 +135,17 @@ func newID() string { return fmt.Sprintf("%012d", serial.Add(1)) }
 
 func newPeople(t testing.TB, options ...func(*api.Config)) *people {
 	t.Helper()
-	w := &people{TB: t, clock: &clock{}, post: &post{}}
+	return build(&people{TB: t, clock: &clock{}, post: &post{}}, options...)
+}
+
+func newDevelopers(t testing.TB) *people {
+	t.Helper()
+	return build(&people{TB: t, clock: &clock{}, post: &post{}, dev: true})
+}
+
+func build(w *people, options ...func(*api.Config)) *people {
+	t := w.TB
+	t.Helper()
 	w.clock.at.Store(noon.UnixMicro())
 	var err error
 	w.keys, err = seal.Generate()
@@ -159,7 +172,7 @@ func (w *people) replica(options ...func(*api.Config)) (string, *reauth.Service)
 		base = server.URL
 	}
 	log := slog.New(slog.DiscardHandler)
-	users := reauthOn(w, w.store, w.keys, w.clock.Now, base, w.post)
+	users := reauthOn(w, w.store, w.keys, w.clock.Now, base, w.post, w.dev)
 	w.conn = connector.New(connector.Config{
 		Registry: w.store, Keys: w.keys, Catalog: provider.Catalog{}, Now: w.clock.Now, Log: log, BaseURL: base, NewID: newID, Targets: outbound.NewTargets(true),
 	})

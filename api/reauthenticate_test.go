@@ -50,7 +50,8 @@ func TestTheChallenge(t *testing.T) {
 		{"?level=critical", `{"level":"second_factor","afterMinutes":1}`, "critical", `, max_age="0"`},
 		{"?level=first_factor&after_minutes=7", `{"level":"first_factor","afterMinutes":7}`, "first_factor", `, max_age="420"`},
 		{"?operation=transfer", `"strict"`, "strict", `, max_age="600"`},
-		{"?operation=profile&level=strict", `"strict"`, "strict", `, max_age="600"`},
+		{"?operation=transfer&level=lax", `"strict"`, "strict", `, max_age="600"`},
+		{"?operation=profile&level=strict", `{"level":"multi_factor","afterMinutes":10}`, "multi_factor", `, max_age="600"`}, // neither is stricter: both
 		{"?operation=a+label&level=strict", `"strict"`, "strict", `, max_age="600"`},
 		{"?level=session", `{"level":"first_factor","afterMinutes":1440}`, "session", ""},
 	} {

@@ -86,7 +86,7 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: w.bank.Clock().Now, Log: log},
 		Targets:  outbound.NewTargets(false),
 	})
-	users := reauthOn(t, store, keys, w.bank.Clock().Now, w.url, &post{})
+	users := reauthOn(t, store, keys, w.bank.Clock().Now, w.url, &post{}, false)
 	handler = api.New(api.Config{Connector: w.conn, Reauth: users, Now: w.bank.Clock().Now, Log: log, Version: "test"}).Handler()
 	w.app, w.key = w.application(store, "acme", bank.URL, options...)
 	w.router = router(t)

@@ -104,7 +104,7 @@ func (s *Service) abroad(ctx context.Context, text string) (*Tenant, Reverificat
 func (s *Service) provider(t *Tenant) *idp.Provider {
 	o := &t.OpenID
 	return &idp.Provider{
-		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, Scopes: o.Scopes, RedirectURI: s.BaseURL + PathReturn,
+		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, Scopes: o.Scopes, Algorithms: o.Algorithms, RedirectURI: s.BaseURL + PathReturn,
 	}
 }
 

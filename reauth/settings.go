@@ -91,6 +91,7 @@ type OpenID struct {
 	ClientID     string   `json:"client_id,omitempty"`
 	ClientSecret string   `json:"client_secret,omitempty"`
 	Scopes       []string `json:"scopes,omitempty"`
+	Algorithms   []string `json:"algorithms,omitempty"` // of ID tokens; empty takes RS256, as OpenID Connect does
 }
 
 // Validate reports every fault at once. In development (namesOptional) tokens
