@@ -138,15 +138,19 @@
     if (any || rv.status === 'needs_second_factor') rv.second_factors.forEach((f) => add('second', f));
   };
 
-  on($('begin-form'), 'submit', 'rv-say', () => begin(value('rv-level'), value('rv-operation')));
+  on($('begin-form'), 'submit', 'rv-say', () => begin(value('rv-level'), value('rv-operation'), payment()));
 
-  const begin = async (level, operation) => {
+  // payment is what is about to be paid, as far as it was filled in.
+  const payment = () => {
+    const details = {};
+    for (const key of ['payee', 'amount', 'currency']) {
+      if (value('rv-' + key)) details[key] = value('rv-' + key);
+    }
+    return details;
+  };
+  const begin = async (level, operation, details) => {
     const body = { level };
     if (operation) body.operation = operation;
-    const details = {};
-    for (const [key, id] of [['payee', 'rv-payee'], ['amount', 'rv-amount'], ['currency', 'rv-currency']]) {
-      if (value(id)) details[key] = value(id);
-    }
     if (Object.keys(details).length) body.details = details;
     const r = await call('POST', '/v1/reverifications', body);
     reverification = r.ok ? r.body : null;
@@ -231,7 +235,7 @@
   };
   on($('factors-load'), 'click', 'factors-say', factors);
   on($('factors-prove'), 'click', 'factors-say', async () => {
-    await begin('strict_mfa', 'factors');
+    await begin('strict_mfa', 'factors', {});
     $('h-prove').scrollIntoView({ behavior: 'smooth' });
   });
 
