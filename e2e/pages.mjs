@@ -56,6 +56,13 @@ export const pages = {
   callbackIncomplete: { status: 400, heading: /not complete/i, says: [nothingLost] },
   stateUnknown: { status: 400, heading: /do not know this link/i, says: [nothingLost] },
 
+  // Of a visit to the application's identity provider.
+  identityProven: { status: 200, heading: /./, says: [/Demo Budget/], never: [/ada@/, /<form/] },
+  identityStranger: { status: 403, heading: /./, says: [/Demo Budget/], never: [/bob|ada/] },
+  identityCancelled: { status: 403, heading: /./, says: [/Demo Budget/], never: [/<form/] },
+  identityStale: { status: 410, heading: /./, never: [/<form/] },
+  identityElsewhere: { status: 403, heading: /./, never: [/ada@/] },
+
   // Of a mail's unsubscribe link.
   stopReminders: { status: 200, heading: /^Stop these reminders\?$/, says: [/Demo Budget/, /still tell you, once/] },
   remindersStopped: { status: 200, heading: /^You get no more reminders$/, says: [/take it back here/] },

@@ -90,7 +90,7 @@ func changeReauth(ctx context.Context, std stdio, sys *system, app *consent.Appl
 	var faults []error
 	var err error
 	if file != "" {
-		if set, err = readReauthSettings(file); err != nil {
+		if set, err = readReauthSettings(file, reauth.Settings{}); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
 		}
 	} else if set, err = sys.reauth.ReadSettings(ctx, app.ID); err != nil && !errors.Is(err, consent.ErrNotFound) {

@@ -62,10 +62,10 @@ var reauthSettings = []reauthSetting{
 // fileSuffix ends a key that names a file in the place of a secret.
 const fileSuffix = "_file"
 
-// readReauthSettings reads a whole document of settings, YAML or JSON, and
-// reports every fault at once. Files that it names are looked for beside it.
-func readReauthSettings(path string) (reauth.Settings, error) {
-	var set reauth.Settings
+// readReauthSettings reads a document of settings, YAML or JSON, over what is
+// set already, and reports every fault at once. Files that it names are looked
+// for beside it.
+func readReauthSettings(path string, set reauth.Settings) (reauth.Settings, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return set, err
