@@ -164,7 +164,7 @@ func (d *development) openRegistry(ctx context.Context, o devOptions, c config) 
 	if d.sys, err = open(ctx, c, p); err != nil {
 		return err
 	}
-	idle := func() {
+	idle := func() { //nolint:contextcheck // whoever reads the mail waits for it, not what began dev
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		d.sys.messenger.Idle(ctx)

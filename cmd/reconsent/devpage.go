@@ -100,7 +100,10 @@ func (d *development) userToken(user, session string) (string, error) {
 
 func (d *development) signToken(w http.ResponseWriter, r *http.Request) {
 	hardened(w)
-	var ask struct{ User, Session string }
+	var ask struct {
+		User    string `json:"user"`
+		Session string `json:"session"`
+	}
 	// A page of another site can post a form here, but no JSON.
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") ||
 		json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<12)).Decode(&ask) != nil || ask.User == "" || ask.Session == "" {

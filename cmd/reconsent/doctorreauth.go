@@ -64,15 +64,12 @@ func (d *doctor) users(ctx context.Context, sys *system, c config, client *http.
 		}
 		return
 	}
-	switch address := set.Identity.JWKSURL; {
-	case address == "":
+	if address := set.Identity.JWKSURL; address == "" {
 		d.ok("%s: tokens of %s, signed with a shared secret", about, set.Identity.Issuer)
-	default:
-		if n, err := fetchKeys(ctx, client, address); err != nil {
-			d.fail("%s: the keys at %s cannot be had: %v; until then no user is let in", about, address, err)
-		} else {
-			d.ok("%s: tokens of %s, %d published keys at %s", about, set.Identity.Issuer, n, address)
-		}
+	} else if n, err := fetchKeys(ctx, client, address); err != nil {
+		d.fail("%s: the keys at %s cannot be had: %v; until then no user is let in", about, address, err)
+	} else {
+		d.ok("%s: tokens of %s, %d published keys at %s", about, set.Identity.Issuer, n, address)
 	}
 	for _, o := range set.Passkeys.Origins {
 		if !slices.Contains(set.Origins, o) {

@@ -40,8 +40,8 @@ var examples = []example{
 // demoPassword is every example user's, and demoPasswordHash its argon2id, as an
 // application would import one.
 const (
-	demoPassword     = "correct horse battery staple" //nolint:gosec // printed for everybody
-	demoPasswordHash = "$argon2id$v=19$m=19456,t=2,p=1$cmVjb25zZW50J3MgZGVtbw$o+czqD72e0rFTe9zFS+sN/7xFso1kH6mV1XKVp2WM3U"
+	demoPassword     = "correct horse battery staple"
+	demoPasswordHash = "$argon2id$v=19$m=19456,t=2,p=1$cmVjb25zZW50J3MgZGVtbw$o+czqD72e0rFTe9zFS+sN/7xFso1kH6mV1XKVp2WM3U" //nolint:gosec // printed for everybody
 )
 
 // exampleUsers are the people of the examples, in the order of their consents.
