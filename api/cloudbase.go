@@ -18,7 +18,7 @@ const cloudBase = "/auth/v1/"
 const cloudBaseGet = cloudBase + "reauthenticate"
 
 func inCloudBase(path string) bool {
-	return strings.HasPrefix(path, cloudBase) && path != cloudBaseGet
+	return strings.HasPrefix(path+"/", cloudBase) && path != cloudBaseGet
 }
 
 // Fault is an error as CloudBase's client reads it.
@@ -58,7 +58,7 @@ var faults = map[consent.Code]fault{
 	reauth.CodeTokenInvalid:        faultUnauthenticated,
 	reauth.CodeSessionMissing:      faultUnauthenticated,
 	reauth.CodeUserUnknown:         faultUnauthenticated,
-	reauth.CodeApplicationUnknown:  faultUnauthenticated,
+	reauth.CodeApplicationUnknown:  faultArgument, // the token may live
 	reauth.CodeIdentityUnavailable: faultUnavailable,
 	reauth.CodeProofInvalid:        faultPermission,
 	reauth.CodeProofUsed:           faultPermission,
@@ -86,7 +86,6 @@ func (s *Server) cloudBaseFault(c *gin.Context, status int, e *consent.Error) {
 	if e.Code == reauth.CodeFactorIncorrect && e.Field == "password" {
 		f = faultPassword
 	}
-	c.Header("Cache-Control", "no-store")
 	c.AbortWithStatusJSON(status, Fault{Error: f.name, ErrorCode: f.code, ErrorDescription: e.Detail})
 }
 
@@ -176,6 +175,7 @@ func (s *Server) verify(c *gin.Context) {
 	if err == nil {
 		err = texts(short("verification_id", req.VerificationID), short("verification_code", req.VerificationCode), short("x-device-id", c.GetHeader("X-Device-Id")))
 	}
+	s.originOfVerification(c, req.VerificationID)
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -44,8 +44,22 @@ func (s *Server) browsers(c *gin.Context) {
 // sameOrigin takes the leave back where the origin is another application's.
 func (s *Server) sameOrigin(c *gin.Context, t *reauth.Tenant) {
 	if origin := c.GetHeader("Origin"); origin != "" && !t.AllowsOrigin(origin) {
-		c.Writer.Header().Del("Access-Control-Allow-Origin")
+		noOrigin(c)
 	}
+}
+
+// originOfVerification is sameOrigin for a call without a token.
+func (s *Server) originOfVerification(c *gin.Context, id string) {
+	if t, ok := s.reauth.TenantOfVerification(c.Request.Context(), id); ok {
+		s.sameOrigin(c, t)
+	}
+}
+
+// noOrigin takes the leave back.
+func noOrigin(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Del("Access-Control-Allow-Origin")
+	h.Del("Access-Control-Expose-Headers")
 }
 
 // forUsers reports whether a path is one that users' pages call.

@@ -33,9 +33,9 @@ func decode(c *gin.Context, v any, optional bool) error {
 }
 
 // decodeLoosely reads a body as CloudBase's client sends it: JSON under the name
-// of plain text, with fields that are that vendor's own affair.
+// of plain text or of nothing, with fields that are that vendor's own affair.
 func decodeLoosely(c *gin.Context, v any) error {
-	return decodeAs(c, v, true, "application/json", "text/plain")
+	return decodeAs(c, v, true, "application/json", "text/plain", "")
 }
 
 func decodeAs(c *gin.Context, v any, optional bool, types ...string) error {
@@ -49,7 +49,8 @@ func decodeAs(c *gin.Context, v any, optional bool, types ...string) error {
 	if len(body) == 0 && optional {
 		return nil
 	}
-	if mt, _, err := mime.ParseMediaType(c.ContentType()); err != nil || !slices.Contains(types, mt) {
+	mt, _, err := mime.ParseMediaType(c.ContentType())
+	if err != nil && c.ContentType() != "" || !slices.Contains(types, mt) {
 		return &consent.Error{Code: codeUnsupportedMedia, Detail: "Send the body as application/json."}
 	}
 	if !utf8.Valid(body) || halfPair.Match(wholePair.ReplaceAll(body, nil)) {

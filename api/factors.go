@@ -111,11 +111,18 @@ func (s *Server) verifyFactor(c *gin.Context, caller *reauth.Caller) {
 	s.reply(c, http.StatusOK, factorOf(&f))
 }
 
+// RemovedFactor says that a factor no longer counts. It is a body because clients
+// of other systems take an empty answer for a failure.
+type RemovedFactor struct {
+	ID      string `json:"id" required:"true"`
+	Removed bool   `json:"removed" required:"true"`
+}
+
 func (s *Server) removeFactor(c *gin.Context, caller *reauth.Caller) {
-	if err := s.reauth.RemoveFactor(c.Request.Context(), caller, c.Param("id"), c.GetHeader(proofHeader)); err != nil {
+	id := c.Param("id")
+	if err := s.reauth.RemoveFactor(c.Request.Context(), caller, id, c.GetHeader(proofHeader)); err != nil {
 		s.fail(c, err)
 		return
 	}
-	c.Header("Cache-Control", "no-store")
-	c.Status(http.StatusNoContent)
+	s.reply(c, http.StatusOK, RemovedFactor{ID: id, Removed: true})
 }

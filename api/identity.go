@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -26,8 +27,7 @@ func (s *Server) startIdentity(c *gin.Context) {
 		return
 	}
 	s.setIdentityCookie(c, cookie, identityCookieAge)
-	c.Header("Cache-Control", "no-store")
-	c.Redirect(http.StatusSeeOther, uri)
+	seeOther(c, uri)
 }
 
 // returnIdentity takes the browser back.
@@ -41,8 +41,10 @@ func (s *Server) returnIdentity(c *gin.Context) {
 		s.identityPage(c, back, err)
 		return
 	}
-	c.Header("Cache-Control", "no-store")
-	c.Redirect(http.StatusSeeOther, onward(back, err))
+	if err != nil && codeOf(err) == codeInternal {
+		s.log.Error("page failed", "route", c.FullPath(), "error", err)
+	}
+	seeOther(c, onward(back, err))
 }
 
 func (s *Server) setIdentityCookie(c *gin.Context, value string, age int) {
@@ -73,22 +75,25 @@ func onward(back reauth.Returned, err error) string {
 // identityPage says how it went, where the application has no page for it.
 func (s *Server) identityPage(c *gin.Context, back reauth.Returned, err error) {
 	v := visitOf(c, back.Application, &consent.User{})
-	p, status := page{Mark: markGood, Title: v.lang.Say("identity.done_title"), Lines: []string{v.lang.Say("identity.done", "App", v.name())}}, http.StatusOK
+	p, status := page{noBank: true, Mark: markGood, Title: v.lang.Say("identity.done_title"), Lines: []string{v.lang.Say("identity.done", "App", v.name())}}, http.StatusOK
 	if err != nil {
 		status, p.Mark = answers[codeOf(err)].status, markAttention
 		p.Title, p.Lines = s.identityFailed(c, v, err)
+		if e, ok := errors.AsType[*consent.Error](err); ok {
+			s.retryAfter(c, e)
+		}
 	}
 	s.show(c, v, status, p)
 }
 
 // identityFailed says why a visit to the identity provider proved nothing.
 func (s *Server) identityFailed(c *gin.Context, v visit, err error) (title string, lines []string) {
-	switch codeOf(err) {
-	case reauth.CodeIdentityDenied:
+	switch code := codeOf(err); {
+	case reauth.Cancelled(err):
 		return v.lang.Say("identity.cancelled_title"), []string{v.lang.Say("identity.cancelled", "App", v.name())}
-	case reauth.CodeIdentityMismatch:
+	case code == reauth.CodeIdentityMismatch:
 		return v.lang.Say("identity.stranger_title"), []string{v.lang.Say("identity.stranger", "App", v.name())}
-	case reauth.CodeIdentityUnavailable, codeInternal:
+	case code == reauth.CodeIdentityUnavailable, code == codeInternal:
 		s.log.Error("page failed", "route", c.FullPath(), "error", err)
 		return v.lang.Say("identity.away_title"), []string{v.lang.Say("identity.away", "App", v.name())}
 	default:

@@ -166,7 +166,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if forUsers(c.Request.URL.Path) {
 		p.Message, p.ErrorCode = p.Detail, p.Code
 		if answer.status == http.StatusUnauthorized {
-			c.Header("WWW-Authenticate", `Bearer error="invalid_token"`)
+			c.Header("WWW-Authenticate", bearer(e.Code))
 		}
 	}
 	if inCloudBase(c.Request.URL.Path) {
@@ -176,9 +176,17 @@ func (s *Server) fail(c *gin.Context, err error) {
 	s.problem(c, answer.status, p)
 }
 
+// bearer is the WWW-Authenticate of a 401 of a user (RFC 6750, 3): whoever
+// brought no token is told of no error.
+func bearer(code consent.Code) string {
+	if code == reauth.CodeTokenMissing {
+		return `Bearer realm="reconsent"`
+	}
+	return `Bearer error="invalid_token"`
+}
+
 // problem writes a problem document.
 func (s *Server) problem(c *gin.Context, status int, p any) {
-	c.Header("Cache-Control", "no-store")
 	c.Header("Content-Type", "application/problem+json")
 	c.AbortWithStatusJSON(status, p)
 }

@@ -31,6 +31,17 @@ type reauthenticateQuery struct {
 // supabaseVersion is the header by which Supabase's client is known.
 const supabaseVersion = "X-Supabase-Api-Version"
 
+// maxVersion bounds what is echoed, in bytes.
+const maxVersion = 64
+
+// versioned echoes the version to that client: only then it reads code in a
+// problem.
+func (s *Server) versioned(c *gin.Context) {
+	if v := c.GetHeader(supabaseVersion); v != "" && len(v) <= maxVersion && forUsers(c.Request.URL.Path) {
+		c.Header(supabaseVersion, v)
+	}
+}
+
 func (s *Server) reauthenticate(c *gin.Context, caller *reauth.Caller) {
 	q := c.Request.URL.Query()
 	if err := onlyQuery(q, "level", "after_minutes", "operation", "client_id"); err != nil {
@@ -66,6 +77,13 @@ func (s *Server) reauthenticate(c *gin.Context, caller *reauth.Caller) {
 type Sent struct {
 	MessageID string `json:"message_id,omitempty" description:"Of an SMS"`
 }
+
+// Fresh documents what stands in a 200: Reauthenticated, and Sent to Supabase's
+// client.
+type Fresh struct{}
+
+// JSONSchemaAnyOf implements jsonschema.AnyOfExposer.
+func (Fresh) JSONSchemaAnyOf() []any { return []any{Reauthenticated{}, Sent{}} }
 
 // sendNonce is what Supabase's client takes this call for: a code is sent, to
 // be used up in /v1/proofs/verify.

@@ -69,6 +69,7 @@ func (s *Server) beginReverification(c *gin.Context) {
 	var err error
 	backend := bearsAPIKey(c)
 	if backend {
+		noOrigin(c) // an API key has no place in a browser
 		app, err = s.application(c)
 	} else {
 		caller, err = s.caller(c)

@@ -16,13 +16,17 @@ import (
 	"github.com/reconsent/reconsent/reauth"
 )
 
-// Config is what a Server is made of. All fields are required.
+// Config is what a Server is made of. All fields are required but
+// TrustedProxies.
 type Config struct {
 	Connector *connector.Connector
 	Reauth    *reauth.Service
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string
+	// TrustedProxies are addresses, or networks in CIDR form, whose
+	// X-Forwarded-For is believed. With none the caller is who has connected.
+	TrustedProxies []string
 }
 
 // Server answers HTTP. It is safe for concurrent use.
@@ -30,6 +34,7 @@ type Server struct {
 	connector *connector.Connector
 	reauth    *reauth.Service
 	strangers strangers
+	proxies   []string
 	now       func() time.Time
 	log       *slog.Logger
 	version   string
@@ -38,7 +43,7 @@ type Server struct {
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	s := &Server{connector: cfg.Connector, reauth: cfg.Reauth, now: cfg.Now, log: cfg.Log, version: cfg.Version}
+	s := &Server{connector: cfg.Connector, reauth: cfg.Reauth, now: cfg.Now, log: cfg.Log, version: cfg.Version, proxies: cfg.TrustedProxies}
 	// Made on first use: reflection over every type has no place in start-up.
 	s.document = sync.OnceValues(func() ([]byte, error) { return Document(cfg.Version) })
 	return s
@@ -52,7 +57,8 @@ func (s *Server) Handler() http.Handler {
 	r.RedirectTrailingSlash = false
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
-	r.Use(s.recoverPanic, s.hardened, s.browsers)
+	s.trust(r)
+	r.Use(s.recoverPanic, s.hardened, s.versioned, s.browsers)
 	r.NoRoute(s.nowhere)
 	r.NoMethod(s.noMethod)
 	for _, op := range operations {
@@ -126,7 +132,6 @@ func (s *Server) reply(c *gin.Context, status int, body any) {
 		s.fail(c, fmt.Errorf("write the answer of %s: %w", c.FullPath(), err))
 		return
 	}
-	c.Header("Cache-Control", "no-store")
 	c.Data(status, "application/json; charset=utf-8", text)
 }
 
@@ -142,9 +147,11 @@ func (s *Server) recoverPanic(c *gin.Context) {
 	c.Next()
 }
 
-// hardened sets the headers that every answer carries.
+// hardened sets the headers that every answer carries. Nothing is kept but what
+// says so itself: the keys that verify proofs.
 func (s *Server) hardened(c *gin.Context) {
 	h := c.Writer.Header()
+	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	c.Next()

@@ -3,10 +3,13 @@ package api
 import (
 	"sync"
 	"time"
+
+	"github.com/gin-gonic/gin"
 )
 
-// Of tokens that are not taken, so many may come from an address in a stretch
-// of time. It is each replica's own count: there is nobody to count for.
+// So many 401s are answered to an address in a stretch of time. A token that is
+// taken always passes: many people stand behind one address. It is each
+// replica's own count: there is nobody to count for.
 const (
 	strangersLimit = 300
 	strangersPer   = 5 * time.Minute
@@ -20,21 +23,21 @@ type strangers struct {
 	seen  map[string]int
 }
 
-// open reports whether an address may try, and else until when it may not.
-func (s *strangers) open(address string, now time.Time) (time.Time, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.turn(now)
-	return s.began.Add(strangersPer), s.seen[address] < strangersLimit
-}
+// strangersAddress is the caller's address: all of IPv4, /48 of IPv6, of which
+// one caller may have all.
+func strangersAddress(c *gin.Context) string { return network(c.ClientIP(), 32) }
 
-func (s *strangers) count(address string, now time.Time) {
+// take counts a 401, and reports whether it may still be one, and else until
+// when it may not.
+func (s *strangers) take(address string, now time.Time) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turn(now)
-	if len(s.seen) < strangersKept || s.seen[address] > 0 {
+	ok := s.seen[address] < strangersLimit
+	if ok && (len(s.seen) < strangersKept || s.seen[address] > 0) {
 		s.seen[address]++
 	}
+	return s.began.Add(strangersPer), ok
 }
 
 // turn begins another stretch where the last one is over.

@@ -3,6 +3,7 @@ package notify
 import (
 	"strings"
 
+	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
 )
 

@@ -60,8 +60,8 @@ func (s *Service) SendVerification(ctx context.Context, c *Caller, f Factor, add
 	bound := st.User.Email
 	if f == PhoneCode {
 		bound = st.User.Phone
-		if p, ok := st.phone(); ok && p.Address == address {
-			bound = address
+		if p, ok := st.phone(); ok && sameAddress(f, p.Address, address) {
+			bound = p.Address
 		}
 	}
 	x.hollow = bound == "" || !sameAddress(f, bound, address) || !s.sends(c.Tenant, f, x.channel())
@@ -181,7 +181,9 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 		if err := s.failed(ctx, c, &st, taken, line); err != nil {
 			return Verified{}, err
 		}
-		return Verified{}, incorrect("This password is not the user's.", taken.Remaining)
+		wrong := incorrect("This password is not the user's.", taken.Remaining)
+		wrong.Field = "password"
+		return Verified{}, wrong
 	}
 	proven := Proven{Factor: Password, Role: First, At: s.now()}
 	token, v, err := s.issue(c, StepSudo, sudoValidity, proven)

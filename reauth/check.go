@@ -33,7 +33,9 @@ func (t *Tenant) requirement(a Ask, byDefault string) (Requirement, error) {
 		if a.Operation != "" {
 			return Requirement{}, refuse(CodeOperationUnknown, "The application has not named this operation a level. Give one beside it, or name it in the application's settings.")
 		}
-		level = byDefault
+		if level = byDefault; level == "" && a.AfterMinutes == nil {
+			return Requirement{}, levelInvalid("level", "Give a level, or an operation that the application has named.")
+		}
 	}
 	if level == "" && a.AfterMinutes != nil {
 		return Requirement{}, levelInvalid("level", "after_minutes goes with level first_factor, second_factor or multi_factor.")

@@ -157,6 +157,14 @@ func (s *Service) byID(ctx context.Context, id string) (*Tenant, error) {
 	return t, nil
 }
 
+// TenantOfVerification is the application whose verification has this id, as
+// POST /auth/v1/verification gave it out.
+func (s *Service) TenantOfVerification(ctx context.Context, id string) (*Tenant, bool) {
+	slug, _, _ := strings.Cut(id, ".")
+	t, err := s.byID(ctx, slug)
+	return t, err == nil
+}
+
 func settingsRow(applicationID string) string { return applicationID + "/reauth" }
 
 func (s *Service) open(x SealedSettings) (Settings, error) {
@@ -171,16 +179,37 @@ func (s *Service) open(x SealedSettings) (Settings, error) {
 	return set, nil
 }
 
+// CheckSettings reports every fault of settings at once, a line each, with the
+// part that it lies in.
+func (s *Service) CheckSettings(set Settings) error {
+	t := &Tenant{Settings: set}
+	rules := s.rules(t)
+	err := errors.Join(within("identity", rules.Validate(s.Targets)), set.Validate(s.NamesOptional))
+	if o := &set.OpenID; o.Issuer+o.ClientID+o.ClientSecret != "" || len(o.Scopes) > 0 {
+		p := s.provider(t)
+		p.RedirectURI = "https://localhost" + PathReturn // the installation's, not the application's to mend
+		err = errors.Join(err, within("openid", p.Validate(s.NamesOptional)))
+	}
+	return err
+}
+
+// within names the part that faults lie in.
+func within(part string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var faults []error
+	for _, f := range joined.Unwrap() {
+		faults = append(faults, fmt.Errorf("%s: %w", part, f))
+	}
+	return errors.Join(faults...)
+}
+
 // PutSettings validates and stores an application's settings. Other replicas
 // follow within seconds.
 func (s *Service) PutSettings(ctx context.Context, set Settings) error {
-	t := &Tenant{Settings: set}
-	rules := s.rules(t)
-	err := errors.Join(set.Validate(s.NamesOptional), rules.Validate(s.Targets))
-	if set.OpenID.Issuer != "" {
-		err = errors.Join(err, s.provider(t).Validate(s.NamesOptional))
-	}
-	if err != nil {
+	if err := s.CheckSettings(set); err != nil {
 		return err
 	}
 	text, err := json.Marshal(set)

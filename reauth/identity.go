@@ -104,7 +104,7 @@ func (s *Service) abroad(ctx context.Context, text string) (*Tenant, Reverificat
 func (s *Service) provider(t *Tenant) *idp.Provider {
 	o := &t.OpenID
 	return &idp.Provider{
-		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, Scopes: o.Scopes, RedirectURI: s.BaseURL + PathReturn,
+		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, Scopes: o.Scopes, Algorithms: o.Algorithms, RedirectURI: s.BaseURL + PathReturn,
 	}
 }
 
@@ -215,6 +215,9 @@ func earlier(a, b time.Time) time.Time {
 	}
 	return b
 }
+
+// Cancelled reports whether the user, or their provider, said no to the sign-in.
+func Cancelled(err error) bool { return errors.Is(err, idp.ErrDenied) }
 
 // identityFailed says what came of a visit to the identity provider.
 func identityFailed(err error) error {
