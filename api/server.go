@@ -16,15 +16,16 @@ import (
 	"github.com/reconsent/reconsent/reauth"
 )
 
-// Config is what a Server is made of. All fields but TrustedProxies are required.
+// Config is what a Server is made of. All fields are required but
+// TrustedProxies.
 type Config struct {
 	Connector *connector.Connector
 	Reauth    *reauth.Service
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string
-	// TrustedProxies are the addresses and networks whose word on a caller's
-	// address is taken (X-Forwarded-For). None: nobody's is.
+	// TrustedProxies are addresses, or networks in CIDR form, whose
+	// X-Forwarded-For is believed. With none the caller is who has connected.
 	TrustedProxies []string
 }
 
@@ -33,10 +34,10 @@ type Server struct {
 	connector *connector.Connector
 	reauth    *reauth.Service
 	strangers strangers
+	proxies   []string
 	now       func() time.Time
 	log       *slog.Logger
 	version   string
-	proxies   []string
 	document  func() ([]byte, error)
 }
 
@@ -56,10 +57,7 @@ func (s *Server) Handler() http.Handler {
 	r.RedirectTrailingSlash = false
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
-	if err := r.SetTrustedProxies(s.proxies); err != nil {
-		s.log.Error("no proxy is trusted", "error", err)
-		_ = r.SetTrustedProxies(nil) // gin would believe everybody
-	}
+	s.trust(r)
 	r.Use(s.recoverPanic, s.hardened, s.browsers)
 	r.NoRoute(s.nowhere)
 	r.NoMethod(func(c *gin.Context) {
