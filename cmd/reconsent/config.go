@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/mail"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/notify/email"
 	"github.com/reconsent/reconsent/notify/sms"
 	"github.com/reconsent/reconsent/scheduler"
@@ -175,14 +175,7 @@ func (c config) trustedProxies() []string {
 }
 
 func checkProxies(s string) error {
-	for _, p := range (config{proxies: s}).trustedProxies() {
-		_, errNet := netip.ParsePrefix(p)
-		_, errAddr := netip.ParseAddr(p)
-		if errNet != nil && errAddr != nil {
-			return fmt.Errorf("%q is no address or network; want them like 10.0.0.0/8,192.0.2.7", p)
-		}
-	}
-	return nil
+	return api.CheckProxies(config{proxies: s}.trustedProxies())
 }
 
 func checkLevel(s string) error {

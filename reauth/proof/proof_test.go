@@ -142,9 +142,20 @@ var odds = map[string]func(*Claims){
 	"a factor of no method":   func(c *Claims) { c.Factors[0].Method = "" },
 	"a factor of no role":     func(c *Claims) { c.Factors[0].Role = "third" },
 	"a password with a PIN":   func(c *Claims) { c.Factors[0].UserVerified = true },
-	"an operation of no name": func(c *Claims) { c.Operation.Name = "" },
+	"an operation of nothing": func(c *Claims) { *c.Operation = Operation{} },
 	"an odd digest":           func(c *Claims) { c.Operation.Digest = strings.Repeat("+", digestSize) },
 	"a short digest":          func(c *Claims) { c.Operation.Digest = "abc" },
+}
+
+// A person may agree to a payment without a name for what is done.
+func TestDetailsNeedNoName(t *testing.T) {
+	k, c := key(t, ""), good()
+	c.Operation.Name, c.Operation.Digest = "", strings.Repeat("a", digestSize)
+	token, err := Mint(k, c)
+	require.NoError(t, err)
+	got, err := Verify(token, KeySet{k.Public()}, want)
+	require.NoError(t, err)
+	require.Equal(t, c.Operation, got.Operation)
 }
 
 func TestOddClaimsAreNotMintedAndNotTaken(t *testing.T) {
