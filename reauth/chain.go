@@ -139,11 +139,10 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	if err != nil {
 		return v, err
 	}
-	err = s.Store.Succeed(ctx, Success{
+	return v, s.commit(ctx, c, Success{
 		Who: c.Who, At: s.now(), Proven: &proven, CodeID: made.ID, Issue: token,
 		RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line},
 	})
-	return v, usedUp(err)
 }
 
 // issue makes a step token.
@@ -174,7 +173,7 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	line.Factor = Password
 	right, err := s.password(ctx, &st, password)
 	if err != nil {
-		return Verified{}, err
+		return Verified{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, err)
 	}
 	if !right {
 		line.Reason = "wrong_password"
@@ -190,10 +189,9 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	}
 	issued := s.audit(c, ActionTokenIssued)
 	issued.Factor, issued.Reason = Password, string(StepSudo)
-	err = s.Store.Succeed(ctx, Success{
+	return v, s.commit(ctx, c, Success{
 		Who: c.Who, At: s.now(), Proven: &proven, Issue: token, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line, issued},
 	})
-	return v, err
 }
 
 func (s *Service) sudoByToken(ctx context.Context, c *Caller, verification string) (Verified, error) {
@@ -218,7 +216,7 @@ func (s *Service) sudoByToken(ctx context.Context, c *Caller, verification strin
 	}
 	line := s.audit(c, ActionTokenIssued)
 	line.Factor, line.Reason = was.Factor, string(StepSudo)
-	return v, usedUp(s.Store.Succeed(ctx, Success{Who: c.Who, At: s.now(), Token: was.Hash, Issue: token, Log: []Audit{line}}))
+	return v, s.commit(ctx, c, Success{Who: c.Who, At: s.now(), Token: was.Hash, Issue: token, Log: []Audit{line}})
 }
 
 // stepToken finds a live token of exactly this session.
@@ -238,10 +236,24 @@ func (s *Service) stepToken(ctx context.Context, who Who, kind StepKind, text st
 // bound to none.
 func deviceMatches(began, now string) bool { return began == "" || began == now }
 
-// usedUp is the answer to whoever comes second.
+// usedUp is the answer to whoever comes second, or after the user is gone.
 func usedUp(err error) error {
-	if errors.Is(err, consent.ErrClaimLost) {
+	switch {
+	case errors.Is(err, consent.ErrClaimLost):
 		return refuse(CodeProofUsed, "This was used already, or has ended meanwhile.")
+	case errors.Is(err, consent.ErrNotFound):
+		return userUnknown()
+	default:
+		return err
+	}
+}
+
+// commit records a right answer. Whoever comes second with it has guessed
+// nothing, and gets their failure back too.
+func (s *Service) commit(ctx context.Context, c *Caller, won Success) error {
+	err := usedUp(s.Store.Succeed(ctx, won))
+	if err != nil && won.RefundFrom != "" {
+		return s.giveBack(ctx, c, won.RefundFrom, won.Refund, err)
 	}
 	return err
 }

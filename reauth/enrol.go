@@ -51,7 +51,7 @@ type Enrollment struct {
 func (s *Service) spend(ctx context.Context, c *Caller, st *Standing, token string) error {
 	now := s.now()
 	denied := func(reason string, a Ages) error {
-		return s.short(ctx, c, st, Use{Operation: OperationFactors}, a, strongest)
+		return s.short(ctx, c, st, OperationFactors, reason, a, strongest)
 	}
 	if token == "" {
 		return denied("no_proof", ages(c, st, now))
@@ -69,7 +69,7 @@ func (s *Service) spend(ctx context.Context, c *Caller, st *Standing, token stri
 	}
 	a := claimsAges(claims, now)
 	if claims.SecondFactorEnrolled != st.second() || !Has(a, EnrolmentOf(st.second()), strongest) {
-		return denied("level", a)
+		return denied(reasonLevel, a)
 	}
 	line := s.audit(c, ActionProofUsed)
 	line.Operation, line.Subject = OperationFactors, claims.ID
@@ -241,12 +241,12 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 		return EnrolledFactor{}, err
 	}
 	change := FactorChange{Who: c.Who, At: s.now(), Verify: f.ID, EndsOthers: true}
-	bad, err := s.firstUse(ctx, c, &f, in, &change)
-	if err != nil {
-		return EnrolledFactor{}, s.giveBack(ctx, c, at, err)
-	}
 	line := s.audit(c, ActionFactorCounts)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
+	bad, err := s.firstUse(ctx, c, &f, in, &change)
+	if err != nil {
+		return EnrolledFactor{}, s.unjudged(ctx, c, at, line, err)
+	}
 	if bad != nil {
 		line.Reason = bad.reason
 		if err := s.failed(ctx, c, &st, taken, line); err != nil {
@@ -262,11 +262,11 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	}
 	change.ForgetRef, change.Log = f.Ref, []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return EnrolledFactor{}, usedUp(err)
+		return EnrolledFactor{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, usedUp(err))
 	}
 	f.VerifiedAt = change.At
 	s.tellChange(c, &st, EventFactorAdded, &f.EnrolledFactor)
-	return f.EnrolledFactor, s.giveBack(ctx, c, at, nil)
+	return f.EnrolledFactor, s.giveBack(ctx, c, BucketFailures+c.UserID, at, nil)
 }
 
 func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in Proof, change *FactorChange) (*wrong, error) {

@@ -75,7 +75,7 @@ func (s *Service) send(ctx context.Context, c *Caller, st *Standing, x sending) 
 		return Code{}, s.tooSoon(ctx, c, x, earlier.Add(x.pause))
 	}
 	if err != nil || x.hollow {
-		return made, err
+		return made, usedUp(err)
 	}
 	line.ID = "" // made when it is recorded
 	return made, s.Messenger.SendCode(CodeMessage{
