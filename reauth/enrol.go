@@ -119,7 +119,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	// What waits and was never verified gives way.
 	for _, old := range st.Factors {
 		if old.Kind == kind && (old.VerifiedAt.IsZero() || kind == KindBackupCodes) {
-			change.Remove = append(change.Remove, old.ID)
+			change.Remove, change.ForgetRefs = append(change.Remove, old.ID), append(change.ForgetRefs, old.Ref)
 		}
 	}
 	line := s.audit(c, ActionFactorAdded)
@@ -257,10 +257,11 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	// One authenticator app, one number: the new one takes the place of the old.
 	for _, old := range st.Factors {
 		if old.Kind == f.Kind && old.ID != f.ID && f.Kind != KindPasskey {
-			change.Remove = append(change.Remove, old.ID)
+			change.Remove, change.ForgetRefs = append(change.Remove, old.ID), append(change.ForgetRefs, old.Ref)
 		}
 	}
-	change.ForgetRef, change.Log = f.Ref, []Audit{line}
+	// A number that was a first factor until now is none any more.
+	change.ForgetRefs, change.Log = append(change.ForgetRefs, f.Ref), []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
 		return EnrolledFactor{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, usedUp(err))
 	}
@@ -322,7 +323,7 @@ func (s *Service) RemoveFactor(ctx context.Context, c *Caller, id, token string)
 	f := st.Factors[i]
 	line := s.audit(c, ActionFactorRemoved)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
-	change := FactorChange{Who: c.Who, At: s.now(), Remove: []string{id}, EndsOthers: true, ForgetRef: f.Ref, Log: []Audit{line}}
+	change := FactorChange{Who: c.Who, At: s.now(), Remove: []string{id}, EndsOthers: true, ForgetRefs: []string{f.Ref}, Log: []Audit{line}}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
 		return usedUp(err)
 	}

@@ -334,7 +334,8 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 // succeed records a right answer, and completes the reverification by it.
 func (s *Service) succeed(ctx context.Context, c *Caller, st *Standing, rv *Reverification, r Requirement, proven Proven, won Success) (View, error) {
 	won.Proven = &proven
-	rv.Proven = append(slices.Clone(rv.Proven), proven)
+	again := func(p Proven) bool { return p.Factor == proven.Factor && p.Role == proven.Role && p.Ref == proven.Ref }
+	rv.Proven = append(slices.DeleteFunc(slices.Clone(rv.Proven), again), proven)
 	if rv.status(r, won.At) == Complete {
 		won.Complete = true
 		rv.CompletedAt = won.At
