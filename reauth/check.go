@@ -126,6 +126,9 @@ func (s *Service) deniedCall(ctx context.Context, c *Caller, ask Ask) error {
 
 // challenge says what is missing, and what it can be proven with.
 func (s *Service) challenge(c *Caller, st *Standing, a Ages, r Requirement) *Challenge {
+	if r.SingleUse() {
+		a = AgesOf(nil, s.now()) // all of it has to be proven for this
+	}
 	ch := NewChallenge(a, EnrolmentOf(st.second()), r)
 	ch.Factors, ch.Start = s.usable(c.Tenant, st), s.BaseURL+"/v1/reverifications"
 	return &ch

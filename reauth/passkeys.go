@@ -106,6 +106,9 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 		verification = passkey.Required
 	}
 	options, session, err := relying(c.Tenant).BeginAssertion(now, user.Handle, creds, verification)
+	if errors.Is(err, passkey.ErrUnknownCredential) {
+		return Prepared{}, refuse(CodeStrategyUnavailable, "The user has no passkey that does here: this level wants one that verifies them, by a PIN or a finger.")
+	}
 	if err != nil {
 		return Prepared{}, err
 	}
