@@ -102,10 +102,10 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 		return Verified{}, err
 	}
 	made, right, left, err := s.opens(ctx, t.ID, id, typed)
-	if err != nil {
-		return Verified{}, err
-	}
 	c := &Caller{Tenant: t, Who: made.Who, DeviceID: deviceID, IPPrefix: ipPrefix}
+	if err != nil {
+		return Verified{}, s.unopened(ctx, c, &made, err)
+	}
 	at, taken, err := s.guess(ctx, c, nil)
 	if err != nil {
 		return Verified{}, err
@@ -143,6 +143,17 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 		Who: c.Who, At: s.now(), Proven: &proven, CodeID: made.ID, Issue: token,
 		RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line},
 	})
+}
+
+// unopened records that a code was asked for whose tries are taken. Of an id
+// that is none there is nobody to tell of.
+func (s *Service) unopened(ctx context.Context, c *Caller, made *Code, cause error) error {
+	if made.ID == "" {
+		return cause
+	}
+	line := s.audit(c, ActionDenied)
+	line.Factor, line.Subject, line.Reason = made.Factor, auditable(made.ID), string(consent.CodeOf(cause))
+	return errors.Join(s.Store.Record(ctx, line), cause)
 }
 
 // issue makes a step token.

@@ -368,7 +368,7 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 	}
 	made, right, left, err := s.opens(ctx, c.ApplicationID, live.ID, in.Code)
 	if err != nil {
-		return Used{}, err
+		return Used{}, s.unopened(ctx, c, &made, err)
 	}
 	at, taken, err := s.guess(ctx, c, &st.Failures)
 	if err != nil {
