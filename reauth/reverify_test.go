@@ -103,7 +103,9 @@ func TestEachStrategyRightAndWrong(t *testing.T) {
 			return reauth.Proof{Strategy: reauth.TOTP, Code: wrongFor(w.shows(app, 0))}
 		}},
 		{reauth.BackupCode, "strict", func(string) reauth.Proof { return reauth.Proof{Strategy: reauth.BackupCode, Code: backup[0]} },
-			func(string) reauth.Proof { return reauth.Proof{Strategy: reauth.BackupCode, Code: strings.Repeat("A", len(backup[0]))} }},
+			func(string) reauth.Proof {
+				return reauth.Proof{Strategy: reauth.BackupCode, Code: strings.Repeat("A", len(backup[0]))}
+			}},
 	} {
 		v := w.begun(ada, reauth.Ask{Level: tt.level})
 		_, err := w.Attempt(ctx(w), ada, v.ID, tt.wrong(v.ID))

@@ -321,3 +321,16 @@ func (m *meddler) DropProofKey(ctx context.Context, id string) error {
 	m.happen()
 	return m.Store.DropProofKey(ctx, id)
 }
+
+// stolen is a database whose codes somebody reads as they are written.
+type stolen struct {
+	meddler
+	code, hollow reauth.Code
+}
+
+func (s *stolen) BeginCode(ctx context.Context, c reauth.Code, notBefore time.Time, log ...reauth.Audit) (time.Time, error) {
+	if s.code = c; c.Hollow {
+		s.hollow = c
+	}
+	return s.meddler.BeginCode(ctx, c, notBefore, log...)
+}

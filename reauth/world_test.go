@@ -2,6 +2,7 @@ package reauth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -93,11 +94,15 @@ type post struct {
 	mu      sync.Mutex
 	codes   []reauth.CodeMessage
 	notices []reauth.Notice
+	full    bool
 }
 
 func (p *post) SendCode(m reauth.CodeMessage) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.full {
+		return errors.New("too many messages are under way")
+	}
 	p.codes = append(p.codes, m)
 	return nil
 }
