@@ -28,6 +28,12 @@ type live struct {
 // lives makes all of it, in a session of ada's.
 func (w *world) lives(session string) *live {
 	w.Helper()
+	return w.livesWith(session, "")
+}
+
+// livesWith is for who has an authenticator app.
+func (w *world) livesWith(session, app string) *live {
+	w.Helper()
 	l := &live{world: w, c: w.in(session)}
 	v, err := w.SendVerification(ctx(w), l.c, reauth.EmailCode, "ada@example.org")
 	require.NoError(w, err)
@@ -43,11 +49,16 @@ func (w *world) lives(session string) *live {
 	_, err = w.SendReauthentication(ctx(w), l.c, reauth.PhoneCode, time.Minute)
 	require.NoError(w, err)
 	l.code = w.code()
-	l.proof = w.prove(l.c, reauth.Ask{Operation: "transfer"}, withPassword).Proof
-	l.rev = w.begun(l.c, reauth.Ask{Level: "strict"}).ID
+	prove := answer(withPassword)
+	if app != "" {
+		w.advance(time.Minute)
+		prove = byTOTP(w, app)
+	}
+	l.proof = w.prove(l.c, reauth.Ask{Operation: "transfer"}, prove).Proof
+	l.rev = w.begun(l.c, reauth.Ask{Level: "medium"}).ID
 	_, _, err = w.Prepare(ctx(w), l.c, l.rev, reauth.PhoneCode, "")
 	require.NoError(w, err)
-	l.typed, l.open = w.code(), w.begun(l.c, reauth.Ask{Level: "strict"}).ID
+	l.typed, l.open = w.code(), w.begun(l.c, reauth.Ask{Level: "medium"}).ID
 	return l
 }
 
