@@ -116,7 +116,7 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 	if err != nil {
 		return Prepared{}, err
 	}
-	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.Store.Prepare(ctx, c.Who, rv.ID, sealed)
+	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.prepare(ctx, rv, sealed)
 }
 
 func (s *Service) judgePasskey(ctx context.Context, c *Caller, rv *Reverification, answer json.RawMessage, p *Proven, won *Success) (*wrong, error) {

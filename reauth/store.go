@@ -94,6 +94,8 @@ const (
 	// BucketLocked is by user too, but counted with Take: that the user was told
 	// of a lock.
 	BucketLocked = "locked:"
+	// BucketLimited likewise: that a denied call stands in the audit.
+	BucketLimited = "limited:"
 )
 
 // Standings read who is asking, and count what they do.
@@ -292,7 +294,7 @@ type FactorChange struct {
 	LastStep   int64
 	CodeID     string   // the code that proved it is used up
 	Remove     []string // factors; consent.ErrClaimLost where one is gone
-	ForgetRef  string   // what was proven by this, in any session, no longer counts
+	ForgetRefs []string // what was proven by these, in any session, no longer counts
 	EndsOthers bool     // ends what is live where only something is added too
 	Log        []Audit
 }

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/reconsent/reconsent/consent"
@@ -105,7 +106,7 @@ func (s *Store) ChangeFactors(ctx context.Context, c reauth.FactorChange) error 
 		if err := q.lockAlone(ctx, c.Who); err != nil {
 			return err
 		}
-		for _, part := range []func(context.Context, *reauth.FactorChange) error{q.forgetRef, q.verifyFactor, q.addFactor} {
+		for _, part := range []func(context.Context, *reauth.FactorChange) error{q.forgetRefs, q.verifyFactor, q.addFactor} {
 			if err := part(ctx, &c); err != nil {
 				return err
 			}
@@ -127,12 +128,12 @@ func (s *Store) ChangeFactors(ctx context.Context, c reauth.FactorChange) error 
 
 // changesWhatCounts says whether what is live has to end, whatever is removed.
 func changesWhatCounts(c *reauth.FactorChange) bool {
-	return c.EndsOthers || c.Verify != "" || c.ForgetRef != "" || c.Add != nil && !c.Add.VerifiedAt.IsZero()
+	return c.EndsOthers || c.Verify != "" || len(c.ForgetRefs) > 0 || c.Add != nil && !c.Add.VerifiedAt.IsZero()
 }
 
-// forgetRef takes what was proven by a ref out of all sessions.
-func (q query) forgetRef(ctx context.Context, c *reauth.FactorChange) error {
-	if c.ForgetRef == "" {
+// forgetRefs takes what was proven by some refs out of all sessions.
+func (q query) forgetRefs(ctx context.Context, c *reauth.FactorChange) error {
+	if len(c.ForgetRefs) == 0 {
 		return nil
 	}
 	var rows []struct {
@@ -144,7 +145,7 @@ func (q query) forgetRef(ctx context.Context, c *reauth.FactorChange) error {
 		return err
 	}
 	for _, r := range rows {
-		left := r.Proven.without(func(p reauth.Proven) bool { return p.Ref == c.ForgetRef })
+		left := r.Proven.without(func(p reauth.Proven) bool { return slices.Contains(c.ForgetRefs, p.Ref) })
 		if len(left) == len(r.Proven) {
 			continue
 		}

@@ -91,7 +91,7 @@ var factorTests = []test{
 		phone := w.enrolled(w.who, reauth.KindPhone)
 		added := factor(w.who, reauth.KindBackupCodes)
 		other := w.live(w.user(w.who.ApplicationID))
-		for _, c := range []reauth.FactorChange{{Verify: pending.ID}, {Remove: []string{phone.ID}}, {Add: &added}, {ForgetRef: "x"}} {
+		for _, c := range []reauth.FactorChange{{Verify: pending.ID}, {Remove: []string{phone.ID}}, {Add: &added}, {ForgetRefs: []string{"x"}}} {
 			here, there := w.live(w.who), w.live(elsewhere(w.who))
 			c.Who, c.At = w.who, at(2*time.Second)
 			require.NoError(w, w.change(c))
@@ -168,7 +168,7 @@ var factorTests = []test{
 			w.proved(who, prove(reauth.PhoneCode, reauth.Second, "number", at(time.Minute)))
 			w.proved(who, prove(reauth.Password, reauth.First, "", at(time.Minute)))
 		}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(2 * time.Minute), ForgetRef: "number"}))
+		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(2 * time.Minute), ForgetRefs: []string{"number"}}))
 		left := []reauth.Proven{*prove(reauth.Password, reauth.First, "", at(time.Minute))}
 		assert.Equal(w, left, w.standing(w.who).Proven)
 		assert.Equal(w, left, w.standing(there).Proven)

@@ -68,7 +68,7 @@ var isolationTests = []test{
 		ok, err := w.s.Take(ctx, app, reauth.BucketLocked+user, zero, 1, 1)
 		require.NoError(w, err)
 		assert.True(w, ok, "a budget of its own")
-		require.NoError(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: foreign, At: at(time.Minute), ForgetRef: "", EndsOthers: true}))
+		require.NoError(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: foreign, At: at(time.Minute), EndsOthers: true}))
 		all := foreign
 		all.SessionID = ""
 		require.NoError(w, w.s.Clear(ctx, all, at(day), line(foreign)))

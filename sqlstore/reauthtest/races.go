@@ -251,7 +251,7 @@ var raceTests = []test{
 					err = w.s.Clear(ctx, w.who, at(0), line(w.who))
 				case 1:
 					g := factor(w.who, reauth.KindTOTP)
-					err = w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Add: &g, ForgetRef: "x"})
+					err = w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Add: &g, ForgetRefs: []string{"x"}})
 				case 2:
 					_, err = w.s.BeginCode(ctx, code(w.who), at(0))
 				default:
