@@ -542,7 +542,7 @@ func TestANoticeGoesToEachOfItsRecipients(t *testing.T) {
 	})
 }
 
-// TestANoticeOutlastsAnHourlessOutage: it is tried for an hour, not for minutes.
+// TestANoticeIsTriedForAnHour: it is tried for an hour, not for minutes.
 func TestANoticeIsTriedForAnHour(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
 		n := *SecuritySamples("en")[4].Notice
