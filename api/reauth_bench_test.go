@@ -40,8 +40,8 @@ func benchmarkReauthenticate(b *testing.B, opts ...pgtest.Option) {
 	var ours, bare time.Duration
 	for b.Loop() {
 		w.at.Add(int64(reauth.CallsPer)) // or a user's calls would be used up
-		ours += parallel(b, func(i int) error { return w.get(w.ours, i) })
-		bare += parallel(b, func(i int) error { return w.get(w.bare, i) })
+		ours += parallel(b, func(i int) error { return w.get(b, w.ours, i) })
+		bare += parallel(b, func(i int) error { return w.get(b, w.bare, i) })
 	}
 	b.ReportMetric(float64(b.N)*inRound/ours.Seconds(), "reauthenticate/s")
 	b.ReportMetric(float64(b.N)*inRound/bare.Seconds(), "bare/s")
@@ -105,8 +105,10 @@ func bareReadAndWrite(b *testing.B, store *sqlstore.Store) http.Handler {
 	require.NoError(b, err)
 	read, err := db.PrepareContext(b.Context(), `SELECT email, phone FROM users WHERE application_id = $1 AND id = $2`)
 	require.NoError(b, err)
+	b.Cleanup(func() { _ = read.Close() })
 	write, err := db.PrepareContext(b.Context(), `INSERT INTO calls VALUES ($1, $2, $3) ON CONFLICT (application_id, id) DO UPDATE SET at = excluded.at`)
 	require.NoError(b, err)
+	b.Cleanup(func() { _ = write.Close() })
 	engine := gin.New()
 	engine.GET("/reauthenticate", func(c *gin.Context) {
 		ctx, id := c.Request.Context(), c.GetHeader("X-User")
@@ -124,8 +126,9 @@ func bareReadAndWrite(b *testing.B, store *sqlstore.Store) http.Handler {
 	return engine
 }
 
-func (w *reauthBench) get(url string, i int) error {
-	req, err := http.NewRequest(http.MethodGet, url, http.NoBody)
+func (w *reauthBench) get(b *testing.B, url string, i int) error {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}
