@@ -161,6 +161,13 @@ func build(w *people, options ...func(*api.Config)) *people {
 	return w
 }
 
+// in is the same people, for a part of a test.
+func (w *people) in(t testing.TB) *people {
+	part := *w
+	part.TB = t
+	return &part
+}
+
 // replica is one more server on the same database.
 func (w *people) replica(options ...func(*api.Config)) (string, *reauth.Service) {
 	w.Helper()
