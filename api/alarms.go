@@ -11,7 +11,7 @@ import (
 
 // Alarm is something that somebody has to look at.
 type Alarm struct {
-	Kind       string     `json:"kind" required:"true" enum:"provider_misconfigured,bank_outage,mail_ceiling,webhook_paused"`
+	Kind       string     `json:"kind" required:"true" enum:"provider_misconfigured,bank_outage,mail_ceiling,webhook_paused,mail_server,sms_gateway"`
 	Provider   string     `json:"provider,omitempty"`
 	ProviderID string     `json:"provider_id,omitempty" description:"The bank; left out where it is about the whole provider"`
 	EndpointID string     `json:"webhook_endpoint_id,omitempty" description:"The endpoint, of webhook_paused"`

@@ -156,6 +156,7 @@ func TestBadInput(t *testing.T) {
 		{"bcrypt hash of cost 31", "PUT", "/v1/users/u1", map[string]any{"password_hash": "$2b$31$abcdefghijklmnopqrstuuzzfwLY11Q0O66TF2XZ7FUib2Ngtn1va"}, 400, "invalid_request"},
 		{"password hash of 5 KB", "PUT", "/v1/users/u1", map[string]any{"password_hash": strings.Repeat("x", 5000)}, 400, "invalid_request"},
 		{"unknown user", "GET", "/v1/users/nobody", nil, 404, "user_not_found"},
+		{"unknown user whose refusals are cleared", "DELETE", "/v1/users/nobody/refusals", nil, 404, "user_not_found"},
 		{"unknown user erased", "DELETE", "/v1/users/nobody", nil, 404, "user_not_found"},
 
 		{"no such address", "GET", "/v1/nothing", nil, 404, "not_found"},

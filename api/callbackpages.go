@@ -42,7 +42,7 @@ func (s *Server) hostedCallback(c *gin.Context) {
 		s.showReturn(c, &app, &out, state, err)
 		return
 	}
-	s.returnFault(c, err)
+	s.returnFault(c, err, nil)
 }
 
 // callbackAgain begins another trip, for whoever pressed the button under the
@@ -57,7 +57,8 @@ func (s *Server) callbackAgain(c *gin.Context) {
 	app, out, started, err := s.connector.Again(c.Request.Context(), state)
 	switch {
 	case err != nil && out.Attempt.ID == "":
-		s.returnFault(c, err)
+		at := stranger(c)
+		s.returnFault(c, err, s.again(at, state))
 	case started == nil && consent.CodeOf(err) == consent.CodeRateLimited: // ours, not the bank's
 		at := s.returning(c, &app, &out)
 		s.retry(c, err)
@@ -67,10 +68,7 @@ func (s *Server) callbackAgain(c *gin.Context) {
 		})
 	case err != nil:
 		at := s.returning(c, &app, &out)
-		p := page{Mark: markTrouble}
-		status := s.explain(c, at, &p, err)
-		p.Form = s.again(at, state)
-		s.show(c, at, status, p)
+		s.pressFault(c, at, true, err, s.again(at, state))
 	case started != nil:
 		seeOther(c, started.URI)
 	default:
@@ -93,8 +91,10 @@ func (s *Server) incompleteReturn(c *gin.Context) {
 	})
 }
 
-// returnFault answers where it is not known whose trip it was.
-func (s *Server) returnFault(c *gin.Context, err error) {
+// returnFault answers where it is not known whose trip it was. again is the way to
+// try once more; without it the address can be opened anew, where the fault is
+// ours.
+func (s *Server) returnFault(c *gin.Context, err error, again *form) {
 	at := stranger(c)
 	p := page{Mark: markTrouble}
 	status := http.StatusBadRequest
@@ -103,7 +103,14 @@ func (s *Server) returnFault(c *gin.Context, err error) {
 	} else {
 		status = s.explain(c, at, &p, err)
 	}
-	p.Lines = append(p.Lines, at.lang.Say("pages.start_over", "App", ""))
+	switch {
+	case status < http.StatusInternalServerError:
+		p.Lines = append(p.Lines, at.lang.Say("pages.start_over", "App", ""))
+	case again != nil:
+		p.Form = again
+	default: // the trip goes on from what is kept of it
+		p.Reload = at.lang.Say("pages.button_again")
+	}
 	s.show(c, at, status, p)
 }
 
@@ -119,77 +126,107 @@ func (s *Server) returning(c *gin.Context, app *consent.Application, out *connec
 // showReturn shows how a trip ended, or why it has not ended yet.
 func (s *Server) showReturn(c *gin.Context, app *consent.Application, out *connector.Outcome, state string, err error) {
 	at := s.returning(c, app, out)
-	var status int
-	var p page
-	switch {
-	case err == nil:
-		status, p = outcomePage(at, out)
-	case consent.CodeOf(err) == consent.CodeAttemptExpired:
-		status = answers[consent.CodeAttemptExpired].status
-		p = page{Mark: markAttention, Title: at.lang.Say("pages.late_title"), Lines: []string{at.lang.Say("pages.late")}}
-		out.Attempt.Status = consent.AttemptExpired
-	default:
-		p = page{Mark: markTrouble}
-		status = s.explain(c, at, &p, err)
+	if consent.CodeOf(err) == consent.CodeAttemptExpired {
+		out.Attempt.Status, err = consent.AttemptExpired, nil
+	}
+	if err != nil {
+		p := page{Mark: markTrouble}
+		status := s.explain(c, at, &p, err)
+		if p.Mark == markAttention && out.Attempt.Kind != consent.KindLink {
+			p.Lines = append(p.Lines, at.lang.Say("pages.kept"))
+		}
+		if p.Mark == markAttention {
+			p.Lines = append(p.Lines, at.lang.Say("pages.away_reload"))
+		}
 		if p.Mark == markAttention || status >= http.StatusInternalServerError { // the reload goes on from what is kept
 			p.Reload = at.lang.Say("pages.button_again")
-			if p.Mark == markAttention {
-				p.Lines = []string{at.lang.Say("pages.away"), at.lang.Say("pages.away_reload")}
-			}
+		} else {
+			p.Lines = append(p.Lines, at.lang.Say("pages.start_over", "App", at.name()))
 		}
+		s.show(c, at, status, p)
+		return
 	}
-	switch {
-	case p.Mark == markGood || p.Reload != "":
-	case s.connector.MayGoAgain(out):
-		p.Form = s.again(at, state)
-	default:
-		p.Lines = append(p.Lines, at.lang.Say("pages.start_over", "App", at.name()))
+	status, p := s.outcomePage(at, out)
+	if status != http.StatusGone || out.Attempt.Status == consent.AttemptExpired {
+		switch {
+		case p.Mark == markGood:
+		case s.connector.MayGoAgain(out):
+			p.Form = s.again(at, state)
+		default:
+			p.Lines = append(p.Lines, at.lang.Say("pages.start_over", "App", at.name()))
+		}
 	}
 	s.show(c, at, status, p)
 }
 
-// outcomePage says how a trip ended, and blames nobody for what was the bank's.
-func outcomePage(at visit, out *connector.Outcome) (int, page) {
+// outcomePage says how a trip ended, by how its consent stands now: the page
+// stays in a browser for long.
+func (s *Server) outcomePage(at visit, out *connector.Outcome) (int, page) {
 	lang, con := at.lang, out.Consent
 	if con == nil {
 		con = &consent.Consent{}
 	}
-	expected := at.facts(con, lang.Say("pages.expected"), "", time.Time{})
-	switch out.Attempt.Status {
-	case consent.AttemptLinked, consent.AttemptRenewed:
+	account, expected := lang.Say("pages.account"), lang.Say("pages.expected")
+	if !s.connector.Fresh(out) {
+		account, expected = "", ""
+	}
+	status := con.Status(s.now())
+	switch done := out.Attempt.Status == consent.AttemptLinked || out.Attempt.Status == consent.AttemptRenewed; {
+	case status == consent.Revoked:
+		return http.StatusGone, page{Mark: markAttention, Title: lang.Say("pages.ended_title"), Lines: []string{lang.Say("pages.start_app", "App", at.name())}}
+	case done && (status == consent.Lapsed || status == consent.Unrenewable):
+		return http.StatusGone, page{
+			Mark: markAttention, Title: lang.Say("pages.lapsed_title", "Bank", con.BankName),
+			Lines: []string{lang.Say("pages.reconnect", "App", at.name()), lang.Say("pages.start_over", "App", at.name())},
+		}
+	case done:
 		return http.StatusOK, page{
 			Mark: markGood, Title: lang.Say("pages.connected_title", "Bank", con.BankName),
-			Facts: at.facts(con, lang.Say("pages.account"), lang.Say("pages.until"), con.ExpiresAt),
+			Facts: at.facts(con, account, lang.Say("pages.until"), con.ExpiresAt),
 			Small: lang.Say("pages.close", "App", at.name()),
 		}
-	case consent.AttemptPending:
+	case out.Attempt.Status == consent.AttemptPending:
 		return http.StatusOK, page{Mark: markGood, Title: lang.Say("pages.pending_title"), Lines: []string{lang.Say("pages.pending", "App", at.name())}}
-	case consent.AttemptDenied:
-		p := page{Mark: markAttention, Title: lang.Say("pages.denied_title"), Lines: []string{lang.Say("pages.denied")}}
-		if con.ID != "" {
-			p.Lines = append(p.Lines, lang.Say("pages.denied_again"))
+	case out.Attempt.Status == consent.AttemptMismatched:
+		p := page{
+			Mark: markAttention, Title: lang.Say("pages.login_title"), Lines: []string{lang.Say("pages.login"), lang.Say("pages.login_kept")},
+			Facts: at.facts(con, expected, "", time.Time{}),
 		}
-		return http.StatusOK, p
-	case consent.AttemptMismatched:
-		p := page{Mark: markAttention, Title: lang.Say("pages.login_title"), Lines: []string{lang.Say("pages.login"), lang.Say("pages.login_kept")}, Facts: expected}
 		if out.OtherAccounts() {
-			p.Title, p.Lines = lang.Say("pages.accounts_title"), []string{lang.Say("pages.accounts"), lang.Say("pages.accounts_kept")}
+			p.Title, p.Lines = lang.Say("pages.accounts_title"), []string{lang.Say("pages.accounts"), lang.Say("pages.kept")}
 		}
 		return http.StatusConflict, p
 	default:
-		p := page{Mark: markTrouble}
-		switch {
-		case !con.RevokedAt.IsZero():
-			return http.StatusGone, page{Mark: markAttention, Title: lang.Say("pages.ended_title"), Lines: []string{lang.Say("pages.ended", "App", at.name())}}
-		case out.CodeRefused():
-			p.Title, p.Lines = lang.Say("pages.refused_title"), []string{lang.Say("pages.refused")}
-		case out.BankFailed():
-			p.Title, p.Lines = lang.Say("pages.trouble_title"), []string{lang.Say("pages.trouble")}
-		default:
-			p.Title, p.Lines = lang.Say("pages.unfinished_title"), []string{lang.Say("pages.unfinished", "App", at.name())}
-		}
-		return http.StatusOK, p
+		return nothingCame(at, out)
 	}
+}
+
+// nothingCame is the page of a trip that changed nothing. It blames nobody for
+// what was the bank's.
+func nothingCame(at visit, out *connector.Outcome) (int, page) {
+	lang, status := at.lang, http.StatusOK
+	unchanged := lang.Say("pages.kept")
+	if out.Attempt.Kind == consent.KindLink {
+		unchanged = lang.Say("pages.none_made")
+	}
+	p := page{Mark: markTrouble}
+	switch {
+	case out.Attempt.Status == consent.AttemptExpired:
+		status, p.Mark = http.StatusGone, markAttention
+		p.Title, p.Lines = lang.Say("pages.late_title"), []string{lang.Say("pages.late"), unchanged}
+	case out.Attempt.Status == consent.AttemptDenied:
+		p.Mark, p.Title, p.Lines = markAttention, lang.Say("pages.denied_title"), []string{lang.Say("pages.denied"), unchanged}
+		if out.Attempt.Kind != consent.KindLink {
+			p.Lines = append(p.Lines, lang.Say("pages.denied_again"))
+		}
+	case out.CodeRefused():
+		p.Title, p.Lines = lang.Say("pages.refused_title"), []string{lang.Say("pages.refused"), unchanged}
+	case out.BankFailed():
+		p.Title, p.Lines = lang.Say("pages.trouble_title"), []string{lang.Say("pages.trouble"), unchanged}
+	default:
+		p.Title, p.Lines = lang.Say("pages.unfinished_title"), []string{lang.Say("pages.unfinished", "App", at.name()), unchanged}
+	}
+	return status, p
 }
 
 // returnTo tells the application how it went, on the address that it gave.

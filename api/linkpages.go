@@ -26,7 +26,7 @@ const (
 func (s *Server) reconnectPage(c *gin.Context) {
 	v, err := s.connector.OpenReconnectLink(c.Request.Context(), c.Param("token"))
 	if err != nil {
-		s.linkFault(c, &v, err)
+		s.linkFault(c, visitTo(c, &v), kept(&v), err)
 		return
 	}
 	s.showLink(c, &v)
@@ -52,7 +52,7 @@ func (s *Server) press(c *gin.Context) {
 	v, started, err := s.connector.PressReconnectLink(c.Request.Context(), c.Param("token"))
 	switch {
 	case err != nil:
-		s.pressFault(c, &v, err, &form{Action: linkPath(c), Fields: s.proof(c)})
+		s.pressFault(c, visitTo(c, &v), kept(&v), err, &form{Action: linkPath(c), Fields: s.proof(c)})
 	case v.State != connector.LinkReady:
 		s.showLink(c, &v)
 	default:
@@ -67,7 +67,7 @@ func (s *Server) confirmHere(c *gin.Context) {
 	ctx, token := c.Request.Context(), c.Param("token")
 	v, err := s.connector.OpenReconnectLink(ctx, token)
 	if err != nil {
-		s.linkFault(c, &v, err)
+		s.linkFault(c, visitTo(c, &v), kept(&v), err)
 		return
 	}
 	said := statement(locale.Match(c.PostForm(fieldLanguage)), &v)
@@ -78,11 +78,11 @@ func (s *Server) confirmHere(c *gin.Context) {
 	done, err := s.connector.ConfirmReconnectLink(ctx, token, said)
 	switch {
 	case err != nil:
-		s.pressFault(c, &v, err, nil)
+		s.pressFault(c, visitTo(c, &v), kept(&v), err, nil)
 	case done.Bank != nil && done.Bank.URI != "":
 		seeOther(c, done.Bank.URI)
 	case done.View.State == connector.LinkRenewed:
-		seeOther(c, afterConfirming(c, &done.View))
+		seeOther(c, afterConfirming(c, &done))
 	default:
 		s.showLink(c, &done.View)
 	}
@@ -91,12 +91,16 @@ func (s *Server) confirmHere(c *gin.Context) {
 // afterConfirming is where a renewal without a visit to the bank leads: to the
 // application, where the link has an address of its, else to the link itself,
 // which says that it is done, however often it is reloaded.
-func afterConfirming(c *gin.Context, v *connector.LinkView) string {
+func afterConfirming(c *gin.Context, done *connector.Confirmed) string {
+	v := &done.View
 	to, state := v.ReturnTo()
 	if to == "" {
 		return linkPath(c)
 	}
-	q := url.Values{"status": {string(consent.AttemptRenewed)}, "consent_id": {v.Consent.ID}, "credentials_id": {v.Consent.CredentialsID}}
+	q := url.Values{
+		"status": {string(consent.AttemptRenewed)}, "attempt_id": {done.AttemptID},
+		"consent_id": {v.Consent.ID}, "credentials_id": {v.Consent.CredentialsID},
+	}
 	if state != nil {
 		q.Set("state", string(state))
 	}
@@ -106,17 +110,21 @@ func afterConfirming(c *gin.Context, v *connector.LinkView) string {
 // resend mails a new link to the address that is known, and never says which.
 func (s *Server) resend(c *gin.Context) {
 	v, err := s.connector.ResendReconnectLink(c.Request.Context(), c.Param("token"))
-	at := visitOf(c, &v.Application, &v.User)
+	at := visitTo(c, &v)
 	switch {
 	case consent.CodeOf(err) == consent.CodeRateLimited:
 		s.retry(c, err)
-		s.show(c, at, http.StatusTooManyRequests, page{Mark: markAttention, Title: at.lang.Say("pages.often_title"), Lines: []string{at.lang.Say("pages.often")}})
+		often := at.lang.Say("pages.often")
+		if e, ok := errors.AsType[*consent.Error](err); ok && e.RetryAt.Sub(s.now()) > time.Hour {
+			often = at.lang.Say("pages.often_today")
+		}
+		s.show(c, at, http.StatusTooManyRequests, page{Mark: markAttention, Title: at.lang.Say("pages.often_title"), Lines: []string{often}})
 	case err != nil:
-		s.pressFault(c, &v, err, nil)
-	case v.State != connector.LinkExpired:
+		s.pressFault(c, at, kept(&v), err, nil)
+	case v.State != connector.LinkExpired || !v.Mailable:
 		s.showLink(c, &v)
 	default:
-		s.show(c, at, http.StatusOK, page{Mark: markGood, Title: at.lang.Say("pages.sent_title"), Lines: []string{at.lang.Say("pages.sent")}})
+		s.show(c, at, http.StatusOK, page{Mark: markGood, Title: at.lang.Say("pages.sent_title"), Lines: []string{at.lang.Say("pages.sent", "App", at.name())}})
 	}
 }
 
@@ -126,13 +134,25 @@ func (s *Server) proof(c *gin.Context, more ...hidden) []hidden {
 	return append([]hidden{{fieldProof, s.connector.ReconnectProofFor(c.Param("token"))}}, more...)
 }
 
+// visitTo is whoever opened a reconnect link, as far as they are known.
+func visitTo(c *gin.Context, v *connector.LinkView) visit {
+	app := &v.Application
+	if app.ID == "" {
+		app = nil
+	}
+	return visitOf(c, app, &v.User)
+}
+
+// kept reports whether it is known that the link's connection is as it was.
+func kept(v *connector.LinkView) bool { return v.State == connector.LinkReady }
+
 // linkFault answers for a link that could not be looked up.
-func (s *Server) linkFault(c *gin.Context, v *connector.LinkView, err error) {
+func (s *Server) linkFault(c *gin.Context, at visit, kept bool, err error) {
 	if connector.IsUnknownLink(err) {
 		s.unknownLink(c)
 		return
 	}
-	s.pressFault(c, v, err, nil)
+	s.pressFault(c, at, kept, err, nil)
 }
 
 // unknownLink names nobody: whoever guesses learns nothing.
@@ -143,14 +163,14 @@ func (s *Server) unknownLink(c *gin.Context) {
 
 // pressFault answers where a press did not lead on. again is the way to press
 // once more; without it the page can be opened anew.
-func (s *Server) pressFault(c *gin.Context, v *connector.LinkView, err error, again *form) {
-	app := &v.Application
-	if app.ID == "" {
-		app = nil
-	}
-	at := visitOf(c, app, &v.User)
+func (s *Server) pressFault(c *gin.Context, at visit, kept bool, err error, again *form) {
 	p := page{Mark: markTrouble}
 	status := s.explain(c, at, &p, err)
+	if kept && p.Mark == markAttention {
+		p.Lines = append(p.Lines, at.lang.Say("pages.kept"), at.lang.Say("pages.away_press"))
+	} else if p.Mark == markAttention {
+		p.Lines = append(p.Lines, at.lang.Say("pages.away_press"))
+	}
 	if p.Reload = at.lang.Say("pages.button_again"); again != nil {
 		again.Button, p.Form, p.Reload = p.Reload, again, ""
 	}
@@ -158,20 +178,27 @@ func (s *Server) pressFault(c *gin.Context, v *connector.LinkView, err error, ag
 }
 
 // explain fills in what an error means for a person, writes it to the log, and
-// returns the page's status.
+// returns the page's status. Its mark is for attention where a little later it may
+// go well.
 func (s *Server) explain(c *gin.Context, at visit, p *page, err error) int {
 	e, ok := errors.AsType[*consent.Error](err)
 	if !ok {
-		s.log.ErrorContext(c.Request.Context(), "page failed", "route", c.FullPath(), "error", err)
+		if c.Request.Context().Err() == nil { // else the person has closed the page
+			s.log.ErrorContext(c.Request.Context(), "page failed", "route", c.FullPath(), "error", err)
+		}
 		p.Title, p.Lines = at.lang.Say("pages.broken_title"), []string{at.lang.Say("pages.broken")}
 		return http.StatusInternalServerError
 	}
 	s.log.InfoContext(c.Request.Context(), "page could not lead on", "route", c.FullPath(), "code", e.Code, "error", err)
 	s.retryAfter(c, e)
+	p.Lines = []string{at.lang.Say("pages.away")}
 	switch e.Code {
-	case consent.CodeProviderUnavailable, consent.CodeAttemptInProgress, consent.CodeRateLimited:
+	case consent.CodeProviderUnavailable:
 		p.Mark, p.Title = markAttention, at.lang.Say("pages.away_title")
-		p.Lines = []string{at.lang.Say("pages.away"), at.lang.Say("pages.away_press")}
+	case consent.CodeAttemptInProgress:
+		p.Mark, p.Title = markAttention, at.lang.Say("pages.busy_title")
+	case consent.CodeRateLimited:
+		p.Mark, p.Title = markAttention, at.lang.Say("pages.unfinished_title")
 	default:
 		p.Title, p.Lines = at.lang.Say("pages.unfinished_title"), []string{at.lang.Say("pages.unfinished", "App", at.name())}
 	}
@@ -189,7 +216,7 @@ func (s *Server) retry(c *gin.Context, err error) {
 // account stands only on the pages that lead on: an old link may have found its
 // way to somebody else.
 func (s *Server) showLink(c *gin.Context, v *connector.LinkView) {
-	at := visitOf(c, &v.Application, &v.User)
+	at := visitTo(c, v)
 	lang, con, bank := at.lang, &v.Consent, v.Consent.BankName
 	switch v.State {
 	case connector.LinkRenewed:
@@ -202,16 +229,25 @@ func (s *Server) showLink(c *gin.Context, v *connector.LinkView) {
 			Mark: markGood, Title: lang.Say("pages.connected_title", "Bank", bank), Lines: []string{lang.Say("pages.replaced")},
 			Small: lang.Say("pages.close", "App", at.name()),
 		})
+	case connector.LinkLapsed:
+		s.show(c, at, http.StatusGone, page{
+			Mark: markAttention, Title: lang.Say("pages.lapsed_title", "Bank", bank),
+			Lines: []string{lang.Say("pages.reconnect", "App", at.name()), lang.Say("pages.start_app", "App", at.name())},
+		})
 	case connector.LinkMoved:
 		s.show(c, at, http.StatusGone, page{Mark: markAttention, Title: lang.Say("pages.moved_title"), Lines: []string{lang.Say("pages.moved", "App", at.name())}})
 	case connector.LinkEnded:
 		s.show(c, at, http.StatusGone, page{Mark: markAttention, Title: lang.Say("pages.ended_title"), Lines: []string{lang.Say("pages.ended", "App", at.name())}})
 	case connector.LinkExpired:
-		s.show(c, at, http.StatusGone, page{
-			Mark: markAttention, Title: lang.Say("pages.expired_title"), Lines: []string{lang.Say("pages.expired", "App", at.name())},
+		p := page{
+			Mark: markAttention, Title: lang.Say("pages.expired_title"), Lines: []string{lang.Say("pages.expired_app", "App", at.name())},
 			Facts: at.facts(con, lang.Say("pages.account"), "", time.Time{}),
-			Form:  &form{linkPath(c), s.proof(c, hidden{fieldDo, doResend}), lang.Say("pages.button_new")},
-		})
+		}
+		if v.Mailable {
+			p.Lines = []string{lang.Say("pages.expired", "App", at.name())}
+			p.Form = &form{linkPath(c), s.proof(c, hidden{fieldDo, doResend}), lang.Say("pages.button_new")}
+		}
+		s.show(c, at, http.StatusGone, p)
 	case connector.LinkReady:
 		s.show(c, at, http.StatusOK, s.readyPage(c, at, v))
 	}
@@ -221,11 +257,14 @@ func (s *Server) showLink(c *gin.Context, v *connector.LinkView) {
 func (s *Server) readyPage(c *gin.Context, at visit, v *connector.LinkView) page {
 	lang, con, bank := at.lang, &v.Consent, v.Consent.BankName
 	p := page{
-		Title: lang.Say("pages.keep_title", "Bank", bank), Lines: []string{lang.Say("pages.keep", "App", at.name())},
+		Title: lang.Say("pages.keep_title", "Bank", bank), Lines: []string{lang.Say("pages.keep_early", "App", at.name())},
 		Facts: at.facts(con, lang.Say("pages.account"), lang.Say("pages.until"), con.LapsesAt),
 		Next:  lang.Say("pages.next"), Small: lang.Say("pages.opening"),
 	}
-	if v.Status == consent.Lapsed || v.Status == consent.Unrenewable {
+	switch v.Status {
+	case consent.Lapsing:
+		p.Lines = []string{lang.Say("pages.keep", "App", at.name())}
+	case consent.Lapsed, consent.Unrenewable:
 		p.Title, p.Lines = lang.Say("pages.reconnect_title", "Bank", bank), []string{lang.Say("pages.reconnect", "App", at.name())}
 		p.Facts = at.facts(con, lang.Say("pages.account"), lang.Say("pages.ended_on"), con.LapsesAt)
 	}
@@ -237,22 +276,48 @@ func (s *Server) readyPage(c *gin.Context, at visit, v *connector.LinkView) page
 	if v.InPlace {
 		p.Declared, p.Statement = lang.Say("pages.statement_label"), statement(lang, v)
 		p.Steps = []string{lang.Say("pages.step_statement"), lang.Say("pages.step_extended")}
+		if v.Status == consent.Lapsed {
+			p.Steps[1] = lang.Say("pages.step_restored")
+		}
 		p.Form = &form{linkPath(c), s.proof(c, hidden{fieldStatement, p.Statement}, hidden{fieldLanguage, lang.Tag()}), lang.Say("pages.button_confirm")}
 	}
 	return p
 }
 
-// statement says who may read which account at which bank for how long.
+// statement says who may read which accounts at which bank for how long.
 func statement(lang locale.Language, v *connector.LinkView) string {
+	con, app := &v.Consent, v.Application.Name
+	account, more, days := con.AccountLabel, moreAccounts(lang, con), daysOf(v)
+	switch lapsed := v.Status == consent.Lapsed; {
+	case lapsed && days > 0:
+		return lang.Say("pages.statement_again", "App", app, "Account", account, "More", more, "Bank", con.BankName, "Count", days)
+	case lapsed:
+		return lang.Say("pages.statement_again_open", "App", app, "Account", account, "More", more, "Bank", con.BankName)
+	case days > 0:
+		return lang.Say("pages.statement", "App", app, "Account", account, "More", more, "Bank", con.BankName, "Count", days)
+	default:
+		return lang.Say("pages.statement_open", "App", app, "Account", account, "More", more, "Bank", con.BankName)
+	}
+}
+
+// moreAccounts says how many accounts there are besides the one that is named.
+func moreAccounts(lang locale.Language, con *consent.Consent) locale.Sentence {
+	if con.AccountCount < 2 {
+		return ""
+	}
+	return locale.Sentence(lang.Say("pages.more", "Count", con.AccountCount-1))
+}
+
+// daysOf is for how many days the consent will be given: as many as the provider
+// gave for the last time, else what the application says of its consents. 0 where
+// nobody knows.
+func daysOf(v *connector.LinkView) int {
 	con := &v.Consent
 	validity := v.Application.Policy(con.Provider).Validity
-	if validity <= 0 && !con.ExpiresAt.IsZero() && !con.ConsentedAt.IsZero() {
-		validity = con.ExpiresAt.Sub(con.ConsentedAt) // as long as it was given for the last time
+	if con.ExpirySource == consent.FromProvider && !con.ExpiresAt.IsZero() && !con.ConsentedAt.IsZero() {
+		validity = con.ExpiresAt.Sub(con.ConsentedAt)
 	}
-	if days := int(validity.Round(day) / day); days > 0 {
-		return lang.Say("pages.statement", "App", v.Application.Name, "Account", con.AccountLabel, "Bank", con.BankName, "Count", days)
-	}
-	return lang.Say("pages.statement_open", "App", v.Application.Name, "Account", con.AccountLabel, "Bank", con.BankName)
+	return int(validity.Round(day) / day)
 }
 
 const day = 24 * time.Hour

@@ -230,6 +230,12 @@ var consentOperations = []operation{
 		status: http.StatusNoContent, handle: (*Server).eraseUser,
 		codes: []consent.Code{consent.CodeUserNotFound, consent.CodeAttemptInProgress},
 	},
+	{
+		method: http.MethodDelete, path: "/v1/users/{id}/refusals", id: "clearRefusals", summary: "Write to a refused address again",
+		about:  "Forgets that the person's e-mail address or phone was refused for good: the next message is sent to it. Without this, each cycle of a consent is worth one try.",
+		status: http.StatusNoContent, handle: (*Server).clearRefusals,
+		codes: []consent.Code{consent.CodeUserNotFound},
+	},
 }
 
 // listQuery documents the parameters of listConsents.

@@ -63,33 +63,42 @@ const (
 // page is what every template may show. All of it is text, which the template
 // escapes.
 type page struct {
-	Language    string
-	Application string
-	Mark        mark
-	Title       string
-	Lines       []string
-	Facts       []fact
-	Next        string // heading of Steps
-	Steps       []string
-	Declared    string // heading of Statement
-	Statement   string
-	Form        *form
-	Reload      string // what a link is called that opens this address anew; empty for none
-	Small       string
-	Security    string
-	Style       template.CSS
+	frame
+	Mark      mark
+	Title     string
+	Lines     []string
+	Facts     []fact
+	Next      string // heading of Steps
+	Steps     []string
+	Declared  string // heading of Statement
+	Statement string
+	Form      *form
+	Reload    string // what a link is called that opens this address anew; empty for none
+	Small     string
+	Security  string
 
-	// of the documentation page
-	Calls []operationLine
-	Codes []codeLine
-
-	look   consent.Branding
 	noBank bool // it is not about a bank: then its foot does not speak of one
 }
 
-// fact is a name and what it is. A moment comes in two parts, which are not
-// broken.
-type fact struct{ Name, Value, Day, Hour string }
+// frame is what every page has around it.
+type frame struct {
+	Language    string
+	Application string
+	Style       template.CSS
+	look        consent.Branding
+}
+
+// documentation is the page of the calls and the codes.
+type documentation struct {
+	frame
+	Title string
+	Calls []operationLine
+	Codes []codeLine
+}
+
+// fact is a name and what it is. What follows a value is not isolated with it; a
+// moment comes in two parts, which are not broken.
+type fact struct{ Name, Value, More, Day, Hour string }
 
 // form is the one thing that can be done on a page.
 type form struct {
@@ -138,7 +147,7 @@ func (v visit) facts(con *consent.Consent, account, when string, at time.Time) [
 		list = append(list, fact{Name: v.lang.Say("pages.bank"), Value: bare(con.BankName)})
 	}
 	if account != "" && con.AccountLabel != "" {
-		list = append(list, fact{Name: account, Value: bare(con.AccountLabel)})
+		list = append(list, fact{Name: account, Value: bare(con.AccountLabel), More: string(moreAccounts(v.lang, con))})
 	}
 	if when != "" && !at.IsZero() {
 		day := v.lang.Date(at, v.zone)
@@ -151,7 +160,7 @@ func (v visit) facts(con *consent.Consent, account, when string, at time.Time) [
 // ends inside the date.
 func (v visit) moment(at time.Time) string {
 	day := v.lang.Date(at, v.zone)
-	return strings.ReplaceAll(day, " ", "\u00a0") + strings.TrimPrefix(v.lang.DateTime(at, v.zone), day)
+	return strings.ReplaceAll(day, " ", "\u00a0") + strings.TrimPrefix(v.lang.Moment(at, v.zone), day)
 }
 
 // bare is a name that stands alone, in an element that isolates it: without the
@@ -168,12 +177,13 @@ func (s *Server) show(c *gin.Context, v visit, status int, p page) {
 	if v.app != nil {
 		p.Application, p.look = bare(v.app.Name), v.app.Branding
 	}
-	s.render(c, status, "page.html", p)
+	s.render(c, status, "page.html", &p.frame, &p)
 }
 
-func (s *Server) render(c *gin.Context, status int, name string, p page) {
-	css := ":root{--accent:" + p.look.Ground() + ";--on-accent:" + p.look.Ink() + "}\n" + style
-	p.Style = template.CSS(css) //nolint:gosec // our own file, and two colours that were read as colours
+// render writes a page; f is its frame.
+func (s *Server) render(c *gin.Context, status int, name string, f *frame, p any) {
+	css := ":root{--accent:" + f.look.Ground() + ";--on-accent:" + f.look.Ink() + "}\n" + style
+	f.Style = template.CSS(css) //nolint:gosec // our own file, and two colours that were read as colours
 	var buf bytes.Buffer
 	if err := templates.ExecuteTemplate(&buf, name, p); err != nil {
 		s.fail(c, err)
@@ -189,6 +199,36 @@ func (s *Server) render(c *gin.Context, status int, name string, p page) {
 // seeOther sends the browser on.
 func seeOther(c *gin.Context, to string) {
 	c.Redirect(http.StatusSeeOther, to)
+}
+
+// noMethod answers where there is something, for another method.
+func (s *Server) noMethod(c *gin.Context) {
+	if forUsers(c.Request.URL.Path) || !prefersHTML(c.GetHeader("Accept")) {
+		s.fail(c, &consent.Error{Code: codeMethodNotAllowed, Detail: "This address does not take this method; /docs lists what it takes."})
+		return
+	}
+	v := stranger(c)
+	s.show(c, v, http.StatusMethodNotAllowed, page{Mark: markAttention, Title: v.lang.Say("pages.nowhere_title"), Lines: []string{v.lang.Say("pages.nowhere")}})
+}
+
+// sorry answers for a panic: people with a page that has nothing of what
+// panicked in it, programs with a problem document.
+func (s *Server) sorry(c *gin.Context) {
+	problem := &consent.Error{Code: codeInternal, Detail: "The request could not be carried out. Nothing was lost; try again."}
+	if c.Writer.Written() || forUsers(c.Request.URL.Path) || !prefersHTML(c.GetHeader("Accept")) {
+		s.fail(c, problem)
+		return
+	}
+	defer func() {
+		if recover() != nil { // it is the pages themselves
+			s.fail(c, problem)
+		}
+	}()
+	v := stranger(c)
+	c.Abort()
+	s.show(c, v, http.StatusInternalServerError, page{
+		Mark: markTrouble, Title: v.lang.Say("pages.broken_title"), Lines: []string{v.lang.Say("pages.broken")},
+	})
 }
 
 // nowhere answers where there is nothing: people with a page, programs with a
@@ -242,12 +282,12 @@ func prefetched(h http.Header) bool {
 }
 
 func (s *Server) docs(c *gin.Context) {
-	p := page{Language: locale.English.Tag(), Title: "reconsent API"}
+	p := documentation{frame: frame{Language: locale.English.Tag()}, Title: "reconsent API"}
 	for _, op := range operations {
 		p.Calls = append(p.Calls, operationLine{op.method, op.path, op.summary})
 	}
 	for _, code := range codesInOrder() {
 		p.Codes = append(p.Codes, codeLine{string(code), titleOf(code)})
 	}
-	s.render(c, http.StatusOK, "docs.html", p)
+	s.render(c, http.StatusOK, "docs.html", &p.frame, &p)
 }

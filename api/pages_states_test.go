@@ -91,10 +91,10 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 	stop := w.unsubscribeLink(&w.app, "u1")
 	moved := w.mailedLink(id, "former@mail.example")
 	english := map[string]string{}
-	check := func(name, path string, status int, says ...string) {
+	shows := func(name string, status int, look func(language string) answer, says ...string) {
 		t.Helper()
 		for _, lang := range locale.All() {
-			a := w.reading(path, lang.Tag())
+			a := look(lang.Tag())
 			title := w.page(a)
 			text := regexp.MustCompile(`(?s)<style>.*?</style>`).ReplaceAllString(string(a.body), "")
 			assert.Equal(t, status, a.status, "%s %s", name, lang.Tag())
@@ -112,6 +112,10 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 			}
 		}
 	}
+	check := func(name, path string, status int, says ...string) {
+		t.Helper()
+		shows(name, status, func(language string) answer { return w.reading(path, language) }, says...)
+	}
 	check("ready", link, 200, "Mock Bank", "••", "UTC", "Acme Budget")
 	check("stop", stop, 200, "Acme Budget")
 	check("moved", moved, 410, "Acme Budget")
@@ -122,12 +126,83 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 	check("unknown state", "/callback?code=x&state=acme.x", 400)
 	check("denied", refused.RequestURI(), 200, "Acme Budget")
 	check("other login", other.RequestURI(), 409, "Acme Budget", "••")
+	broken := w.returnOf(link, url.Values{"error": {"server_error"}})
+	check("trouble", broken, 200, "Acme Budget")
+	forged := w.returnOf(link, url.Values{"code": {"forged"}})
+	check("refused", forged, 200, "Acme Budget")
+	check("first link denied", w.hosted("u7", denied, nil).RequestURI(), 200, "Acme Budget")
+	waiting, pressed := w.returnOf(link, url.Values{"code": {"c"}}), w.reading(link, "en")
+	require.NoError(t, w.bank.SetFault("internal_error", 500))
+	check("away on the way back", waiting, 503, "href=\"\"")
+	shows("away", 503, func(language string) answer { return w.submitting(pressed, language) }, "<form")
+	require.NoError(t, w.bank.SetFault("internal_error", 0))
+
+	two := w.person("u2", nil)
+	w.exec(`UPDATE consents SET accounts = 'elsewhere' WHERE id = ?`, two)
+	accounts := w.back(bankbrowser.John(), location(t, w.submit(w.reading(w.ownLink(two), "en"))).String())
+	check("other accounts", accounts.RequestURI(), 409, "••")
+	three := w.person("u3", nil)
+	renewed := w.ownLink(three)
+	connected := w.back(bankbrowser.John(), location(t, w.submit(w.reading(renewed, "en"))).String())
+	check("connected", connected.RequestURI(), 200, "Mock Bank", "••")
+	check("renewed", renewed, 200, "Mock Bank")
+	require.Equal(t, 200, w.send("POST", stop, form, []byte("List-Unsubscribe=One-Click")).status)
+	check("stopped reminders", stop, 200, "Acme Budget", "<form")
+	app := w.app
+	app.ConfirmLinks = true
+	require.NoError(t, w.conn.UpdateApplication(t.Context(), app))
+	check("pending", w.hosted("u8", bankbrowser.Numbered(8), nil).RequestURI(), 200, "Acme Budget")
+	app.ConfirmLinks = false
+	require.NoError(t, w.conn.UpdateApplication(t.Context(), app))
+	late := w.returnOf(link, url.Values{"code": {"c"}})
+	require.NoError(t, w.bank.Clock().Advance(2*time.Hour))
+	check("late", late, 410, "Acme Budget", "<form")
+
 	require.NoError(t, w.bank.Clock().Advance(31*day))
-	check("expired", link, 410, "Mock Bank", "••")
+	check("expired", link, 410, "Mock Bank", "••", "<form")
+	expired := w.reading(link, "en")
+	shows("sent", 200, func(language string) answer {
+		require.NoError(t, w.bank.Clock().Advance(day))
+		return w.submitting(expired, language)
+	}, "Acme Budget")
+	for range 3 {
+		w.submit(expired)
+	}
+	shows("often", 429, func(language string) answer { return w.submitting(expired, language) })
 	require.NoError(t, w.bank.Clock().Advance(60*day))
 	check("stopped", w.ownLink(id), 200, "Mock Bank")
+	check("connected, and lapsed", connected.RequestURI(), 410, "Mock Bank")
+	extending(&app)
+	require.NoError(t, w.conn.UpdateApplication(t.Context(), app))
+	check("statement", w.ownLink(two), 200, "<blockquote>", "••", "Mock Bank", "Acme Budget")
+	require.NoError(t, w.bank.Clock().Advance(90*day))
+	replaced := w.ownLink(id)
+	w.browse(w.back(bankbrowser.Numbered(5), location(t, w.submit(w.reading(replaced, "en"))).String()))
+	check("replaced", replaced, 200, "Mock Bank")
+	require.NoError(t, w.bank.Clock().Advance(100*day))
+	check("replaced, and lapsed", replaced, 410, "Mock Bank")
 	require.Equal(t, 200, w.call("DELETE", "/v1/consents/"+id, nil).status)
 	check("ended", link, 410, "Acme Budget")
+	require.NoError(t, w.store.Close())
+	check("broken", link, 500, "href=\"\"")
+}
+
+// returnOf presses a link, and is where the bank then leads back to with that.
+func (w *world) returnOf(link string, with url.Values) string {
+	w.Helper()
+	back := w.back(bankbrowser.John(), location(w.T, w.submit(w.reading(link, "en"))).String())
+	with.Set("state", back.Query().Get("state"))
+	return "/callback?" + with.Encode()
+}
+
+// submitting is a submit in a language.
+func (w *world) submitting(shown answer, language string) answer {
+	w.Helper()
+	header := form.Clone()
+	header.Set("Accept-Language", language)
+	action := regexp.MustCompile(`<form method="post" action="([^"]*)">`).FindSubmatch(shown.body)
+	require.NotNil(w, action, "%s", shown.body)
+	return w.send("POST", html.UnescapeString(string(action[1])), header, []byte(hidden(shown).Encode()))
 }
 
 func TestAPageSpeaksTheUsersLanguageAndTime(t *testing.T) {
@@ -215,12 +290,60 @@ func TestAnExpiredLinkIsSentAnew(t *testing.T) {
 	require.NoError(t, w.bank.Clock().Advance(time.Hour))
 	assert.Equal(t, 200, w.submit(shown).status, "another hour")
 	assert.Equal(t, "This link has expired", w.page(w.browse(&url.URL{Path: link})), "the old one stays dead")
+}
 
-	// A user without an address gets the same answer.
-	other := w.person("u2", map[string]any{"email": ""})
-	link = w.ownLink(other)
-	require.NoError(t, w.bank.Clock().Advance(31*day))
-	assert.Equal(t, "Please look at your email", w.page(w.submit(w.browse(&url.URL{Path: link}))))
+func TestNewLinksAreMailedTenTimesADay(t *testing.T) {
+	w := newWorld(t)
+	link := w.ownLink(w.person("u1", nil))
+	require.NoError(t, w.bank.Clock().Set(w.bank.Clock().Now().Add(31*day).Truncate(day)))
+	shown := w.browse(&url.URL{Path: link})
+	for sent := range 10 {
+		if sent > 0 && sent%3 == 0 {
+			require.NoError(t, w.bank.Clock().Advance(time.Hour))
+		}
+		require.Equal(t, 200, w.submit(shown).status, sent)
+	}
+	require.NoError(t, w.bank.Clock().Advance(time.Hour))
+	a := w.submit(shown)
+	assert.Equal(t, http.StatusTooManyRequests, a.status)
+	assert.Contains(t, string(a.body), "ask again tomorrow")
+	require.NoError(t, w.bank.Clock().Advance(day))
+	assert.Equal(t, 200, w.submit(shown).status)
+}
+
+// Where no mail can go no page promises one.
+func TestNothingIsOfferedThatCannotBeMailed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		setting func(*consent.Application)
+		contact map[string]any
+		mark    string // of the user, in SQL
+	}{
+		"an application that mails nothing": {setting: func(a *consent.Application) { a.NoMail = true }},
+		"a paused one":                      {setting: func(a *consent.Application) { a.Paused = true }},
+		"a phone only":                      {contact: map[string]any{"email": "", "phone": "+442071838750"}},
+		"an address that was refused":       {mark: `UPDATE users SET email_refused_at = 1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(a *consent.Application) {
+				if tt.setting != nil {
+					tt.setting(a)
+				}
+			})
+			link := w.ownLink(w.person("u1", tt.contact))
+			require.NoError(t, w.bank.Clock().Advance(31*day))
+			if tt.mark != "" {
+				_, err := w.store.DB().ExecContext(t.Context(), tt.mark)
+				require.NoError(t, err)
+			}
+			shown := w.browse(&url.URL{Path: link})
+			assert.Equal(t, "This link has expired", w.page(shown))
+			assert.NotContains(t, string(shown.body), "<form")
+			assert.Contains(t, string(shown.body), "Please start from Acme")
+			fields := url.Values{"proceed": {w.conn.ReconnectProofFor(link[len("/r/"):])}, "do": {"resend"}}
+			posted := w.send("POST", link, form, []byte(fields.Encode()))
+			assert.Equal(t, "This link has expired", w.page(posted), "nor by a form that was shown before")
+		})
+	}
 }
 
 func TestALinkToAFormerAddressSaysNothingOfTheAccount(t *testing.T) {
@@ -314,8 +437,12 @@ func TestAResultLeadsOnForADay(t *testing.T) {
 	assert.Equal(t, "That took too long", w.page(a))
 	assert.Equal(t, http.StatusSeeOther, w.submit(a).status)
 	require.NoError(t, w.bank.Clock().Advance(day))
-	assert.NotContains(t, string(w.browse(late).body), "<form")
-	assert.Equal(t, 200, w.submit(a).status)
+	for _, after := range []answer{w.browse(late), w.submit(a)} {
+		assert.Equal(t, http.StatusGone, after.status)
+		assert.Equal(t, "That took too long", w.page(after))
+		assert.NotContains(t, string(after.body), "<form")
+		assert.Contains(t, string(after.body), "Please start again from Acme")
+	}
 }
 
 func TestAPressThatFailsCanBeRepeated(t *testing.T) {

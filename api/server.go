@@ -60,9 +60,7 @@ func (s *Server) Handler() http.Handler {
 	s.trust(r)
 	r.Use(s.recoverPanic, s.hardened, s.versioned, s.browsers)
 	r.NoRoute(s.nowhere)
-	r.NoMethod(func(c *gin.Context) {
-		s.fail(c, &consent.Error{Code: codeMethodNotAllowed, Detail: "This address does not take this method; /docs lists what it takes."})
-	})
+	r.NoMethod(s.noMethod)
 	for _, op := range operations {
 		r.Handle(op.method, ginPath(op.path), s.handlerOf(op))
 	}
@@ -143,7 +141,7 @@ func (s *Server) recoverPanic(c *gin.Context) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic", "route", c.FullPath(), "method", c.Request.Method, "panic", p, "stack", stack())
-			s.fail(c, &consent.Error{Code: codeInternal, Detail: "The request could not be carried out. Nothing was lost; try again."})
+			s.sorry(c)
 		}
 	}()
 	c.Next()

@@ -99,7 +99,7 @@ type User struct {
 	UpdatedAt   time.Time `json:"updated_at" required:"true"`
 
 	UnsubscribedAt *time.Time `json:"unsubscribed_at,omitempty" description:"Since when the person wants no reminders; only that access has stopped is still told"`
-	EmailRefusedAt *time.Time `json:"email_refused_at,omitempty" description:"When a mail server refused the address for good; another address ends it"`
+	EmailRefusedAt *time.Time `json:"email_refused_at,omitempty" description:"When a mail server refused the address for good. It is tried again once in each cycle; another address or DELETE /v1/users/{id}/refusals ends it"`
 	PhoneRefusedAt *time.Time `json:"phone_refused_at,omitempty" description:"Likewise of the phone"`
 }
 

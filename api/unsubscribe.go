@@ -27,31 +27,40 @@ func (s *Server) unsubscribePage(c *gin.Context) {
 // follow.
 func (s *Server) unsubscribe(c *gin.Context) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
-	oneClick := c.PostForm("List-Unsubscribe") == "One-Click"
-	switch do := c.PostForm(fieldDo); {
-	case oneClick || do == doUnsubscribe, do == doResubscribe:
-		u, err := s.connector.Unsubscribe(c.Request.Context(), c.Param("token"), oneClick || do == doUnsubscribe)
+	token, do := c.Param("token"), c.PostForm(fieldDo)
+	if c.PostForm("List-Unsubscribe") == "One-Click" {
+		do = doUnsubscribe
+	} else if !s.connector.ReconnectProof(token, c.PostForm(fieldProof)) {
+		do = "" // a machine that posts without reading the page
+	}
+	switch do {
+	case doUnsubscribe, doResubscribe:
+		u, err := s.connector.Unsubscribe(c.Request.Context(), token, do == doUnsubscribe)
 		s.showUnsubscribing(c, &u, err)
 	default:
-		s.unsubscribePage(c) // a machine that posts without reading the page
+		s.unsubscribePage(c)
 	}
 }
 
 func (s *Server) showUnsubscribing(c *gin.Context, u *connector.Unsubscribing, err error) {
+	app := &u.Application
+	if app.ID == "" {
+		app = nil
+	}
+	at := visitOf(c, app, &u.User)
 	if err != nil {
-		s.linkFault(c, &connector.LinkView{Application: u.Application, User: u.User}, err)
+		s.linkFault(c, at, false, err)
 		return
 	}
-	at := visitOf(c, &u.Application, &u.User)
 	lang, path := at.lang, "/u/"+url.PathEscape(c.Param("token"))
 	p := page{
 		Title: lang.Say("pages.stop_title"), Lines: []string{lang.Say("pages.stop", "App", at.name()), lang.Say("pages.still_told")},
-		Form: &form{path, []hidden{{fieldDo, doUnsubscribe}}, lang.Say("pages.button_stop")},
+		Form: &form{path, s.proof(c, hidden{fieldDo, doUnsubscribe}), lang.Say("pages.button_stop")},
 	}
 	if !u.Since.IsZero() {
 		p = page{
 			Mark: markGood, Title: lang.Say("pages.stopped_title"), Lines: []string{lang.Say("pages.stopped", "App", at.name()), lang.Say("pages.still_told"), lang.Say("pages.slip")},
-			Form: &form{path, []hidden{{fieldDo, doResubscribe}}, lang.Say("pages.button_resume")},
+			Form: &form{path, s.proof(c, hidden{fieldDo, doResubscribe}), lang.Say("pages.button_resume")},
 		}
 	}
 	s.show(c, at, http.StatusOK, p)

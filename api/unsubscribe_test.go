@@ -83,7 +83,7 @@ func TestLookingAtAnUnsubscribeLinkChangesNothing(t *testing.T) {
 		assert.Equal(t, "Stop these reminders?", w.page(w.send("GET", link, nil, nil)))
 		assert.Equal(t, 200, w.send("HEAD", link, nil, nil).status)
 	}
-	for _, body := range []string{"", "List-Unsubscribe=", "list-unsubscribe=One-Click", "do=", "do=else", "proceed=1"} {
+	for _, body := range []string{"", "List-Unsubscribe=", "list-unsubscribe=One-Click", "do=", "do=else", "proceed=1", "do=unsubscribe", "do=unsubscribe&proceed=guessed"} {
 		assert.Equal(t, "Stop these reminders?", w.page(w.send("POST", link, form, []byte(body))), body)
 	}
 	w.send("POST", link, http.Header{"Content-Type": {"application/json"}}, []byte(`{"List-Unsubscribe":"One-Click"}`))
@@ -103,7 +103,7 @@ func TestThePageEndsTheRemindersAndTakesItBack(t *testing.T) {
 			assert.Contains(t, string(a.body), `name="do" value="`+step.does+`"`)
 			assert.Contains(t, string(a.body), "Acme &lt;b&gt;&amp;")
 			assert.NotContains(t, string(a.body), "ada@example.org", "whoever holds the link does not learn the address")
-			assert.Equal(t, 200, w.send("POST", link, form, []byte("do="+step.does)).status)
+			assert.Equal(t, 200, w.submit(a).status)
 			assert.Equal(t, step.does == "unsubscribe", w.unsubscribed("ada") != nil)
 		}
 	}
@@ -176,4 +176,19 @@ func TestAddressesThatCannotBeWrittenToAreNotStored(t *testing.T) {
 	} {
 		assert.Equal(t, 200, w.call("PUT", "/v1/users/ada", good).status, "%v", good)
 	}
+}
+
+func TestARefusedAddressIsClearedByTheApplication(t *testing.T) {
+	w := newWorld(t)
+	require.Equal(t, 200, w.call("PUT", "/v1/users/ada", map[string]any{"email": "ada@example.org", "phone": "+442071838750"}).status)
+	_, err := w.store.DB().ExecContext(t.Context(), `UPDATE users SET email_refused_at = 1, phone_refused_at = 1`)
+	require.NoError(t, err)
+	user := w.call("GET", "/v1/users/ada", nil).json(t)
+	require.Contains(t, user, "email_refused_at")
+	require.Contains(t, user, "phone_refused_at")
+	require.Equal(t, 204, w.call("DELETE", "/v1/users/ada/refusals", nil).status)
+	user = w.call("GET", "/v1/users/ada", nil).json(t)
+	assert.NotContains(t, user, "email_refused_at")
+	assert.NotContains(t, user, "phone_refused_at")
+	assert.Equal(t, 204, w.call("DELETE", "/v1/users/ada/refusals", nil).status, "as often as it is said")
 }

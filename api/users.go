@@ -50,3 +50,11 @@ func (s *Server) eraseUser(c *gin.Context, app *consent.Application) {
 	}
 	c.Status(http.StatusNoContent)
 }
+
+func (s *Server) clearRefusals(c *gin.Context, app *consent.Application) {
+	if err := s.connector.ClearRefusals(c.Request.Context(), app, c.Param("id")); err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}

@@ -21,7 +21,7 @@ const againsAnHour = 5
 // the page of its result.
 func (c *Connector) MayGoAgain(out *Outcome) bool {
 	a, con, now := &out.Attempt, out.Consent, c.now()
-	if !a.Hosted || a.ConsentID == "" || a.Cycle == 0 || !now.Before(a.CreatedAt.Add(againWithin)) {
+	if !a.Hosted || a.ConsentID == "" || a.Cycle == 0 || !c.Fresh(out) {
 		return false // a first link is for the application to begin again
 	}
 	if con != nil && (!con.RevokedAt.IsZero() || con.Pending || con.Cycle != a.Cycle) {
@@ -33,6 +33,12 @@ func (c *Connector) MayGoAgain(out *Outcome) bool {
 	default:
 		return false
 	}
+}
+
+// Fresh reports whether a trip is so young that its result may name what it was
+// about: the address of a result stays in a browser's history.
+func (c *Connector) Fresh(out *Outcome) bool {
+	return c.now().Before(out.Attempt.CreatedAt.Add(againWithin))
 }
 
 // Again begins another trip for whoever came back from one that did not
@@ -67,7 +73,7 @@ func (c *Connector) Again(ctx context.Context, state string) (consent.Applicatio
 	if err := c.perHour(ctx, &con, "trips again for ", againsAnHour, "Several trips were begun again already; ask again later."); err != nil {
 		return app, out, nil, err
 	}
-	s, err := c.pressed(ctx, &app, &con, ReauthRequest{ConsentID: con.ID, ReturnTo: a.ReturnTo, State: a.CallerState})
+	s, err := c.pressed(ctx, &app, &con, ReauthRequest{ConsentID: con.ID, ReturnTo: allowed(&app, a.ReturnTo), State: a.CallerState})
 	return app, out, &s, err
 }
 

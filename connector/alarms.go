@@ -63,7 +63,7 @@ func (c *Connector) endQuietAlarms(ctx context.Context) error {
 	}
 	since := c.now().Add(-quietAfter)
 	for _, a := range alarms {
-		if a.Kind == consent.AlarmMails || a.Kind == consent.AlarmWebhook || a.OpenedAt.After(since) {
+		if !a.Kind.AboutBanks() || a.OpenedAt.After(since) {
 			continue
 		}
 		banks, err := c.registry.BankHealths(ctx, a.ApplicationID, a.Provider, since, "")
@@ -166,4 +166,17 @@ func (c *Connector) Admit(ctx context.Context, app *consent.Application) (until 
 	default:
 		return today.Add(24 * time.Hour), c.raise(ctx, ceiling)
 	}
+}
+
+// Serving says how whoever takes the application's messages by a channel does:
+// trouble is for an operator, and empty where messages are taken.
+func (c *Connector) Serving(ctx context.Context, app *consent.Application, channel consent.Channel, trouble string) error {
+	a := consent.Alarm{ApplicationID: app.ID, Kind: consent.AlarmMailServer, Detail: "The mail server takes no messages, which wait for it. " + trouble}
+	if channel == consent.ChannelSMS {
+		a.Kind, a.Detail = consent.AlarmSMSGateway, "The SMS gateway takes no messages, which wait for it. "+trouble
+	}
+	if trouble == "" {
+		return c.closeAlarm(ctx, a)
+	}
+	return c.raise(ctx, a)
 }

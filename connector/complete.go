@@ -348,16 +348,16 @@ var failureEvents = map[consent.AttemptStatus]consent.EventType{
 // outcome shows how an attempt ended.
 func (c *Connector) outcome(ctx context.Context, app *consent.Application, a consent.Attempt, code string) (Outcome, error) {
 	out := Outcome{Attempt: a}
-	if a.Status == consent.AttemptExpired {
-		return out, &consent.Error{Code: consent.CodeAttemptExpired, AttemptID: a.ID, ConsentID: a.ConsentID,
-			Detail: "Too much time passed at the bank. Start again; nothing has changed."}
-	}
 	if a.ConsentID != "" {
 		con, err := c.registry.Consent(ctx, app.ID, a.ConsentID)
 		if err != nil {
 			return out, notFound(err, unknownConsent())
 		}
 		out.Consent = &con
+	}
+	if a.Status == consent.AttemptExpired {
+		return out, &consent.Error{Code: consent.CodeAttemptExpired, AttemptID: a.ID, ConsentID: a.ConsentID,
+			Detail: "Too much time passed at the bank. Start again; nothing has changed."}
 	}
 	if code != "" && len(a.ResultHash) > 0 {
 		result := c.resultFor(a.ID, code)

@@ -49,7 +49,7 @@ const (
 	accessMargin    = time.Minute      // a cached access token is handed out until so long before its end
 )
 
-// Config is what a Connector is made of. All fields are required.
+// Config is what a Connector is made of. All fields but NoMail are required.
 type Config struct {
 	Registry consent.Registry
 	Keys     Keys
@@ -60,6 +60,7 @@ type Config struct {
 	Log      *slog.Logger
 	BaseURL  string // of this service, as browsers reach it, without a trailing slash
 	Targets  WebhookTargets
+	NoMail   bool // no mail server is configured: no page offers to mail anything
 }
 
 // Connector runs the use cases. It is safe for concurrent use.
@@ -73,6 +74,7 @@ type Connector struct {
 	log      *slog.Logger
 	base     string
 	targets  WebhookTargets
+	noMail   bool
 
 	mu      sync.Mutex
 	opened  map[string]openedProvider // by application and provider
@@ -97,6 +99,7 @@ func New(cfg Config) *Connector {
 		log:      cfg.Log,
 		base:     strings.TrimSuffix(cfg.BaseURL, "/"),
 		targets:  cfg.Targets,
+		noMail:   cfg.NoMail,
 		opened:   map[string]openedProvider{},
 		unsaved:  map[string]bool{},
 	}

@@ -15,8 +15,11 @@ const (
 	// webhooksKept is how long deliveries are kept after they are over, and what
 	// providers sent after it came.
 	webhooksKept = 30 * 24 * time.Hour
-	purgeBatch   = 5000
-	purgeRounds  = 20 // of a batch each; what is left is for the next time
+	// linksKept is how long after its end a reconnect link's page still says what
+	// became of it.
+	linksKept   = 180 * 24 * time.Hour
+	purgeBatch  = 5000
+	purgeRounds = 20 // of a batch each; what is left is for the next time
 )
 
 // ReceiveWebhook takes what a provider sent for an application, named by its id
@@ -94,11 +97,14 @@ func (c *Connector) ApplyInbound(ctx context.Context) error {
 
 // purge deletes what is kept for a time only.
 func (c *Connector) purge(ctx context.Context) error {
-	before := c.now().Add(-webhooksKept)
+	now := c.now()
 	var faults []error
-	for _, purge := range []func(context.Context, time.Time, int) (int, error){c.registry.PurgeDeliveries, c.registry.PurgeInbound} {
+	for _, p := range []struct {
+		purge func(context.Context, time.Time, int) (int, error)
+		kept  time.Duration
+	}{{c.registry.PurgeDeliveries, webhooksKept}, {c.registry.PurgeInbound, webhooksKept}, {c.registry.PurgeReconnectLinks, linksKept}} {
 		for range purgeRounds {
-			n, err := purge(ctx, before, purgeBatch)
+			n, err := p.purge(ctx, now.Add(-p.kept), purgeBatch)
 			if err != nil {
 				faults = append(faults, err)
 			}

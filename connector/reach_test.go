@@ -161,7 +161,8 @@ func TestAnOldLinkIsTrueAboutALaterCycle(t *testing.T) {
 
 func TestANewLinkIsMailedThreeTimesAnHour(t *testing.T) {
 	w := newWorld(t)
-	w.store.UseQueue(noQueue{})
+	var jobs madeJobs
+	w.store.UseQueue(&jobs)
 	con := w.linked("ada", bankbrowser.John())
 	_, err := w.PutUser(t.Context(), w.app, "ada", connector.Contact{Email: "ada@example.org"})
 	require.NoError(t, err)
@@ -179,10 +180,52 @@ func TestANewLinkIsMailedThreeTimesAnHour(t *testing.T) {
 	_, err = w.ResendReconnectLink(t.Context(), token)
 	assert.Equal(t, consent.CodeRateLimited, consent.CodeOf(err))
 	assert.Len(t, w.notices(con.ID), 3)
+	require.NotEmpty(t, jobs)
+	for _, kind := range jobs {
+		assert.Equal(t, consent.JobDigestAsked, kind, "nobody else's message is sent while somebody waits for an answer")
+	}
 }
 
-// noQueue takes no jobs: the test looks at rows.
-type noQueue struct{}
+// TestAnOperatorIsToldThatNobodyTakesMessages: once, until somebody does.
+func TestAnOperatorIsToldThatNobodyTakesMessages(t *testing.T) {
+	w := newWorld(t)
+	con := w.linked("ada", bankbrowser.John())
+	open := func() []consent.AlarmKind {
+		alarms, err := w.Alarms(t.Context(), w.app, false)
+		require.NoError(t, err)
+		var kinds []consent.AlarmKind
+		for _, a := range alarms {
+			kinds = append(kinds, a.Kind)
+			assert.Contains(t, a.Detail, "Nobody answers there.")
+		}
+		return kinds
+	}
+	for range 2 {
+		for _, channel := range consent.Channels {
+			require.NoError(t, w.Serving(t.Context(), w.app, channel, "Nobody answers there."))
+		}
+		assert.ElementsMatch(t, []consent.AlarmKind{consent.AlarmMailServer, consent.AlarmSMSGateway}, open())
+	}
+	why, _, err := w.Held(t.Context(), w.app, []consent.Consent{con})
+	require.NoError(t, err)
+	assert.Equal(t, []string{""}, why, "no bank is to blame")
+	w.advance(2 * time.Hour)
+	require.NoError(t, w.Reconcile(t.Context()))
+	assert.Len(t, open(), 2, "that it is quiet says nothing")
+	require.NoError(t, w.Serving(t.Context(), w.app, consent.ChannelEmail, ""))
+	assert.Equal(t, []consent.AlarmKind{consent.AlarmSMSGateway}, open())
+	require.NoError(t, w.Serving(t.Context(), w.app, consent.ChannelSMS, ""))
+	assert.Empty(t, open())
+}
 
-func (noQueue) Enqueue(context.Context, *sql.Tx, string, []string) error { return nil }
-func (noQueue) Waiting(context.Context, *sql.Tx, string) (int, error)    { return 0, nil }
+// madeJobs are the kinds of the jobs that were made.
+type madeJobs []string
+
+func (q *madeJobs) Enqueue(_ context.Context, _ *sql.Tx, kind string, keys []string) error {
+	for range keys {
+		*q = append(*q, kind)
+	}
+	return nil
+}
+
+func (q *madeJobs) Waiting(context.Context, *sql.Tx, string) (int, error) { return 0, nil }

@@ -43,78 +43,97 @@ var errExtended = errors.New("extended without a visit to the bank")
 // recorded act the provider is not called. One act extends once, however often
 // it is handed in.
 func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, consentID string, req ReconfirmRequest) (Reconfirmed, error) {
-	con, err := c.usable(ctx, app, consentID)
+	return c.reconfirm(ctx, app, consentID, req, consent.OriginAPI)
+}
+
+func (c *Connector) reconfirm(ctx context.Context, app *consent.Application, consentID string, req ReconfirmRequest, origin consent.Origin) (Reconfirmed, error) {
+	x, acts, err := c.extensionOf(ctx, app, consentID, req)
 	if err != nil {
 		return Reconfirmed{}, err
+	}
+	x.origin = origin
+	if out, found, err := c.extended(ctx, app, &x.con, acts, x.req); found || err != nil {
+		return out, err
+	}
+	if x.req.ConfirmedAt.Before(x.con.ConsentedAt) {
+		return Reconfirmed{}, invalid("confirmed_at", "confirmed_at lies before the consent was last given or renewed; ask the person anew.")
+	}
+	return c.extend(ctx, app, &x)
+}
+
+// extension is a person's act that has been checked, with all that the provider
+// is to be asked by.
+type extension struct {
+	con         consent.Consent
+	req         ReconfirmRequest
+	origin      consent.Origin
+	provider    provider.Provider
+	extender    provider.Extender
+	person      provider.Person
+	redirectURI string
+	hosted      bool
+}
+
+// extensionOf finds what is wrong with a person's act before anything is done
+// about it, and returns the acts on record too.
+func (c *Connector) extensionOf(ctx context.Context, app *consent.Application, consentID string, req ReconfirmRequest) (x extension, acts []consent.Confirmation, err error) {
+	if x.con, err = c.usable(ctx, app, consentID); err != nil {
+		return x, nil, err
 	}
 	now := c.now()
 	if req.ConfirmedBy == "" {
-		req.ConfirmedBy = con.UserID
+		req.ConfirmedBy = x.con.UserID
 	}
-	acts, err := c.registry.Confirmations(ctx, app.ID, con.ID)
-	if err != nil {
-		return Reconfirmed{}, err
+	if acts, err = c.registry.Confirmations(ctx, app.ID, x.con.ID); err != nil {
+		return x, nil, err
 	}
 	req.dateBy(acts, now)
 	req.ConfirmedAt = req.ConfirmedAt.UTC().Truncate(time.Microsecond) // as it is stored
-	person, err := c.checkReconfirm(ctx, app, &con, &req, now)
-	if err != nil {
-		return Reconfirmed{}, err
+	x.req = req
+	if x.person, err = c.checkReconfirm(ctx, app, &x.con, &x.req, now); err != nil {
+		return x, nil, err
 	}
-	redirectURI, hosted, err := c.originalRedirectURI(app, &con, req.RedirectURI)
-	if err != nil {
-		return Reconfirmed{}, err
+	if x.redirectURI, x.hosted, err = c.originalRedirectURI(app, &x.con, req.RedirectURI); err != nil {
+		return x, nil, err
 	}
 	if err := checkReturnTo(app, req.ReturnTo); err != nil {
-		return Reconfirmed{}, err
+		return x, nil, err
 	}
-	p, err := c.open(ctx, app, con.Provider)
-	if err != nil {
-		return Reconfirmed{}, err
+	if x.provider, err = c.open(ctx, app, x.con.Provider); err != nil {
+		return x, nil, err
 	}
-	extender, ok := p.(provider.Extender)
-	if !ok {
-		return Reconfirmed{}, &consent.Error{Code: consent.CodeProviderUnsupported, ConsentID: con.ID,
+	var ok bool
+	if x.extender, ok = x.provider.(provider.Extender); !ok {
+		return x, nil, &consent.Error{Code: consent.CodeProviderUnsupported, ConsentID: x.con.ID,
 			Detail: "This provider's consents cannot be reconfirmed; renew by a visit to the bank, with /reauthuri."}
 	}
-	if out, found, err := c.extended(ctx, app, &con, acts, req); found || err != nil {
-		return out, err
-	}
-	if req.ConfirmedAt.Before(con.ConsentedAt) {
-		return Reconfirmed{}, invalid("confirmed_at", "confirmed_at lies before the consent was last given or renewed; ask the person anew.")
-	}
-	cycle, leaseID := con.Cycle, c.newID()
-	if con, err = c.lease(ctx, app, con.ID, leaseID); err != nil {
+	return x, acts, nil
+}
+
+// extend records the act and calls the provider, under the consent's lease.
+func (c *Connector) extend(ctx context.Context, app *consent.Application, x *extension) (Reconfirmed, error) {
+	cycle, leaseID := x.con.Cycle, c.newID()
+	con, err := c.lease(ctx, app, x.con.ID, leaseID)
+	if err != nil {
 		return Reconfirmed{}, err
 	}
 	defer c.endLease(ctx, app, con.ID, leaseID)
-	if err := checkUsable(&con); err != nil {
-		return Reconfirmed{}, err
-	}
-	if con.Cycle != cycle {
-		return Reconfirmed{}, &consent.Error{Code: consent.CodeAttemptInProgress, ConsentID: con.ID, RetryAt: now.Add(time.Second),
-			Detail: "This consent was renewed at the same moment; look at it before asking the person again."}
-	}
-	token, err := c.unseal(con.Tokens.Refresh, con.ID)
+	token, err := c.tokenToExtend(&con, cycle)
 	if err != nil {
 		return Reconfirmed{}, err
 	}
-	if token == "" {
-		return Reconfirmed{}, &consent.Error{Code: consent.CodeTokenMissing, ConsentID: con.ID,
-			Detail: "No refresh token is held for this consent, so that it cannot be extended; have the person authorise it again, with /reauthuri."}
-	}
 	out := Reconfirmed{Consent: con}
-	if out.ConfirmationID, err = c.recordAct(ctx, &con, req); err != nil {
+	if out.ConfirmationID, err = c.recordAct(ctx, &con, x.req); err != nil {
 		return Reconfirmed{}, err
 	}
 	var grant provider.Grant
 	t := trip{
-		kind: consent.KindReauthorize, origin: consent.OriginAPI, con: &con, noPKCE: true,
+		kind: consent.KindReauthorize, origin: x.origin, con: &con, noPKCE: true,
 		userID: con.UserID, provider: con.Provider, providerID: con.ProviderID, scopes: con.Scopes,
-		redirectURI: redirectURI, hosted: hosted, returnTo: req.ReturnTo, state: req.State,
+		redirectURI: x.redirectURI, hosted: x.hosted, returnTo: x.req.ReturnTo, state: x.req.State,
 		link: func(ctx context.Context, state, _ string) (string, error) {
-			ext, err := extender.Extend(context.WithoutCancel(ctx), provider.ExtendRequest{
-				RefreshToken: token, RedirectURI: redirectURI, State: state, User: person,
+			ext, err := x.extender.Extend(context.WithoutCancel(ctx), provider.ExtendRequest{
+				RefreshToken: token, RedirectURI: x.redirectURI, State: state, User: x.person,
 			})
 			if err == nil && !ext.NeedsBank() {
 				grant, err = ext.Grant, errExtended
@@ -122,7 +141,7 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 			return ext.URL, err
 		},
 	}
-	started, err := c.begin(ctx, app, t)
+	started, err := c.beginExtension(ctx, app, &t)
 	switch {
 	case err == nil:
 		out.Bank = &started
@@ -133,8 +152,37 @@ func (c *Connector) Reconfirm(ctx context.Context, app *consent.Application, con
 	if grant.RefreshToken == "" {
 		grant.RefreshToken = token
 	}
-	out.Consent, err = c.carryExtension(ctx, app, p, con, leaseID, grant)
+	out.Consent, err = c.carryExtension(ctx, app, x, con, leaseID, grant)
 	return out, err
+}
+
+// tokenToExtend looks again at a consent whose lease was taken a moment ago, and
+// opens its refresh token.
+func (c *Connector) tokenToExtend(con *consent.Consent, cycle int) (string, error) {
+	if err := checkUsable(con); err != nil {
+		return "", err
+	}
+	if con.Cycle != cycle {
+		return "", &consent.Error{Code: consent.CodeAttemptInProgress, ConsentID: con.ID, RetryAt: c.now().Add(time.Second),
+			Detail: "This consent was renewed at the same moment; look at it before asking the person again."}
+	}
+	token, err := c.unseal(con.Tokens.Refresh, con.ID)
+	if err == nil && token == "" {
+		err = &consent.Error{Code: consent.CodeTokenMissing, ConsentID: con.ID,
+			Detail: "No refresh token is held for this consent, so that it cannot be extended; have the person authorise it again, with /reauthuri."}
+	}
+	return token, err
+}
+
+// beginExtension calls the provider, unless the page has been pressed too often
+// for that: then the trip is one that is under way already.
+func (c *Connector) beginExtension(ctx context.Context, app *consent.Application, t *trip) (Started, error) {
+	if t.origin == consent.OriginPage {
+		if s, err := c.reuse(ctx, app, t); err == nil || !errors.Is(err, consent.ErrNotFound) {
+			return s, err
+		}
+	}
+	return c.begin(ctx, app, *t)
 }
 
 // pressedTwiceWithin is how far apart two acts without a time are still one: a
@@ -218,9 +266,10 @@ func (c *Connector) recordAct(ctx context.Context, con *consent.Consent, req Rec
 		ApplicationID: con.ApplicationID, ID: "cnf_" + c.newID(), ConsentID: con.ID, Cycle: con.Cycle,
 		ConfirmedAt: req.ConfirmedAt, ConfirmedBy: req.ConfirmedBy, Statement: req.Statement,
 	}
+	// Who it was and what they said stand in the act only: history stays when a
+	// person is erased.
 	return act.ID, c.registry.RecordConfirmation(ctx, act, c.event(consent.EventReconfirmed, c.now(), map[string]any{
-		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "confirmed_by": act.ConfirmedBy, "statement": act.Statement,
-		"old_expires_at": rfc3339(con.ExpiresAt),
+		"confirmation_id": act.ID, "confirmed_at": rfc3339(act.ConfirmedAt), "old_expires_at": rfc3339(con.ExpiresAt),
 	}))
 }
 
@@ -263,11 +312,11 @@ func (c *Connector) checkReconfirm(ctx context.Context, app *consent.Application
 // returned: as an attempt like any other, so that identity and expiry are proven
 // alike, and whatever is left half done is taken up. It is claimed from its
 // first moment, under the lease that the caller holds: nobody comes between.
-func (c *Connector) carryExtension(ctx context.Context, app *consent.Application, p provider.Provider, con consent.Consent, leaseID string, g provider.Grant) (consent.Consent, error) {
+func (c *Connector) carryExtension(ctx context.Context, app *consent.Application, x *extension, con consent.Consent, leaseID string, g provider.Grant) (consent.Consent, error) {
 	ctx = context.WithoutCancel(ctx)
 	now := c.now()
 	a := consent.Attempt{
-		ApplicationID: app.ID, ID: "att_" + c.newID(), Kind: consent.KindReauthorize, Origin: consent.OriginAPI,
+		ApplicationID: app.ID, ID: "att_" + c.newID(), Kind: consent.KindReauthorize, Origin: x.origin,
 		ConsentID: con.ID, Cycle: con.Cycle, UserID: con.UserID, Provider: con.Provider, ProviderID: con.ProviderID, Scopes: con.Scopes,
 		RedirectURI: con.RedirectURI, Hosted: con.Hosted, CreatedAt: now, ExpiresAt: now.Add(attemptValidity),
 		Status: consent.AttemptClaimed, ClaimID: leaseID, ClaimedUntil: now.Add(claimLease),
@@ -287,7 +336,7 @@ func (c *Connector) carryExtension(ctx context.Context, app *consent.Application
 		return con, c.release(ctx, a, err)
 	}
 	a.Grant = nil // fresh, for settle
-	if a, err = c.settle(ctx, app, p, a, kept, true); err != nil {
+	if a, err = c.settle(ctx, app, x.provider, a, kept, true); err != nil {
 		return con, err
 	}
 	if _, err := c.outcome(ctx, app, a, ""); err != nil {

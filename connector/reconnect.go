@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -50,14 +51,41 @@ func (c *Connector) MessageLinks(ctx context.Context, app *consent.Application, 
 		if err != nil {
 			return nil, err
 		}
-		if links[i].AddressHash, err = c.keys.Fingerprint(purposeAddress, []byte(w.Address)); err != nil {
+		if links[i].AddressHash, err = c.addressHash(w.Address); err != nil {
 			return nil, err
 		}
 		if urls[i], err = c.fillLink(app, w.Consent, base64.RawURLEncoding.EncodeToString(secret), &links[i]); err != nil {
 			return nil, err
 		}
 	}
-	return urls, c.registry.CreateMessageLinks(ctx, app.ID, links)
+	var plain []consent.ReconnectLink
+	for i := range links {
+		if err := c.inPlaceOf(ctx, app, consent.AskedOn(want[i].Stage), &links[i]); err != nil {
+			return nil, err
+		}
+		if links[i].ReturnTo == "" && links[i].State == nil {
+			plain = append(plain, links[i])
+			continue
+		}
+		if err := c.registry.CreateReconnectLink(ctx, links[i]); err != nil {
+			return nil, err
+		}
+	}
+	return urls, c.registry.CreateMessageLinks(ctx, app.ID, plain)
+}
+
+// inPlaceOf has a link that was asked for on another's page go on to where that
+// one would have.
+func (c *Connector) inPlaceOf(ctx context.Context, app *consent.Application, asked []byte, l *consent.ReconnectLink) error {
+	if len(asked) == 0 {
+		return nil
+	}
+	old, err := c.registry.ReconnectLink(ctx, app.ID, asked)
+	if errors.Is(err, consent.ErrNotFound) || err == nil && old.ConsentID != l.ConsentID {
+		return nil
+	}
+	l.ReturnTo, l.State = allowed(app, old.ReturnTo), old.State
+	return err
 }
 
 // fillLink writes all that a link has in common with others, and returns its
@@ -84,6 +112,7 @@ const (
 	LinkReady    LinkState = "ready"    // a press leads on
 	LinkRenewed  LinkState = "renewed"  // nothing to do: the consent was renewed since
 	LinkReplaced LinkState = "replaced" // nothing to do: the bank was linked anew since
+	LinkLapsed   LinkState = "lapsed"   // the same, and that has lapsed too
 	LinkExpired  LinkState = "expired"
 	LinkMoved    LinkState = "moved" // it was sent to an address that is not the user's any more
 	LinkEnded    LinkState = "ended" // the consent was revoked, or the person erased
@@ -99,7 +128,9 @@ type LinkView struct {
 	// InPlace says that the person is asked to confirm with us, and needs no visit
 	// to the bank for it, as far as is known.
 	InPlace bool
-	NewerAt time.Time // when a newer link was sent; zero where this is the newest
+	// Mailable says that a new link can be mailed to the person.
+	Mailable bool
+	NewerAt  time.Time // when a newer link was made for a message; zero where this is the newest
 
 	link consent.ReconnectLink
 }
@@ -128,37 +159,69 @@ func (c *Connector) OpenReconnectLink(ctx context.Context, token string) (LinkVi
 		return v, notFound(err, unknownLink())
 	}
 	v.NewerAt = v.link.NewerAt
+	v.link.ReturnTo = allowed(&app, v.link.ReturnTo)
 	if v.User, err = c.registry.User(ctx, app.ID, v.link.UserID); err != nil && !errors.Is(err, consent.ErrNotFound) {
 		return v, err
 	}
+	return v, c.judgeLink(ctx, &v)
+}
+
+// judgeLink finds what a link is good for. Whoever reads an address that is the
+// user's no more learns nothing else.
+func (c *Connector) judgeLink(ctx context.Context, v *LinkView) error {
 	now := c.now()
 	v.Status = v.Consent.Status(now)
-	replaced, err := c.registry.Replaced(ctx, app.ID, v.Consent.ID)
-	if err != nil {
-		return v, err
+	v.Mailable = c.mailable(&v.Application, &v.User)
+	replacement, err := c.registry.Replacement(ctx, v.Application.ID, v.Consent.ID)
+	if err != nil && !errors.Is(err, consent.ErrNotFound) {
+		return err
 	}
+	replaced := err == nil
 	current, err := c.isAddressOf(&v.User, v.link.AddressHash)
 	if err != nil {
-		return v, err
+		return err
 	}
 	switch {
 	case v.Status == consent.Revoked:
 		v.State = LinkEnded
-	case replaced:
-		v.State = LinkReplaced
-	case v.Consent.Cycle != v.link.Cycle && v.Status == consent.Active:
-		v.State = LinkRenewed
 	case !current:
 		v.State = LinkMoved
+	case replaced && replacement.LiveAt(now):
+		v.State = LinkReplaced
+	case replaced:
+		v.State = LinkLapsed
+	case v.Consent.Cycle != v.link.Cycle && v.Status == consent.Active:
+		v.State = LinkRenewed
 	case v.Consent.Cycle != v.link.Cycle: // it stays dead, though the next cycle runs out too
 		v.State = LinkExpired
 	case !now.Before(v.link.ExpiresAt):
 		v.State = LinkExpired
 	default:
 		v.State = LinkReady
-		v.InPlace = c.confirmsInPlace(ctx, &v)
+		v.InPlace = c.confirmsInPlace(ctx, v)
 	}
-	return v, nil
+	return nil
+}
+
+// mailable reports whether a mail that the user asks for would leave soon.
+func (c *Connector) mailable(app *consent.Application, u *consent.User) bool {
+	address, refused := u.Address(consent.ChannelEmail)
+	return !c.noMail && !app.NoMail && !app.Paused && address != "" && refused.IsZero()
+}
+
+// allowed is an address that the application gave with a link, unless it has
+// taken it off its list since: then the person stays with us.
+func allowed(app *consent.Application, returnTo string) string {
+	if checkReturnTo(app, returnTo) != nil {
+		return ""
+	}
+	return returnTo
+}
+
+// addressHash is what is kept of an address that something was sent to. Nobody's
+// mailbox differs from another's by capitals alone.
+func (c *Connector) addressHash(address string) ([]byte, error) {
+	return c.keys.Fingerprint(purposeAddress, []byte(strings.ToLower(address)))
 }
 
 // isAddressOf reports whether a link was sent to an address that the user has
@@ -171,7 +234,7 @@ func (c *Connector) isAddressOf(u *consent.User, hash []byte) (bool, error) {
 		if address == "" {
 			continue
 		}
-		own, err := c.keys.Fingerprint(purposeAddress, []byte(address))
+		own, err := c.addressHash(address)
 		if err != nil || equal(own, hash) {
 			return err == nil, err
 		}
@@ -219,8 +282,9 @@ func (c *Connector) pressed(ctx context.Context, app *consent.Application, con *
 // Confirmed is how a person's confirmation on the page led on: Bank is nil where
 // the consent was renewed by it.
 type Confirmed struct {
-	View LinkView
-	Bank *Started
+	View      LinkView
+	Bank      *Started
+	AttemptID string // that renewed the consent, where View says that it is
 }
 
 // ConfirmReconnectLink records that whoever pressed the button confirmed the
@@ -233,10 +297,10 @@ func (c *Connector) ConfirmReconnectLink(ctx context.Context, token, statement s
 		return out, err
 	}
 	if v.InPlace {
-		done, err := c.Reconfirm(ctx, &v.Application, v.Consent.ID, ReconfirmRequest{Statement: statement, ReturnTo: v.link.ReturnTo, State: v.link.State})
+		req := ReconfirmRequest{Statement: statement, ReturnTo: v.link.ReturnTo, State: v.link.State}
+		done, err := c.reconfirm(ctx, &v.Application, v.Consent.ID, req, consent.OriginPage)
 		if err == nil && done.Bank == nil {
-			out.View, err = c.OpenReconnectLink(ctx, token)
-			return out, err
+			return c.confirmedInPlace(ctx, token)
 		}
 		if err == nil {
 			out.Bank = done.Bank
@@ -260,37 +324,65 @@ func (c *Connector) confirmedMeanwhile(ctx context.Context, token string, cause 
 		if err := wait(ctx, pause); err != nil {
 			return Confirmed{}, err
 		}
-		v, err := c.OpenReconnectLink(ctx, token)
-		if err != nil || v.State != LinkReady {
-			return Confirmed{View: v}, err
+		out, err := c.confirmedInPlace(ctx, token)
+		if err != nil || out.View.State != LinkReady {
+			return out, err
 		}
 	}
 	return Confirmed{}, cause
 }
 
-// resendsAnHour bounds how often a new link for one consent is mailed because
-// somebody asked for it on a page.
-const resendsAnHour = 3
+// confirmedInPlace looks at a link whose consent has been renewed by it. History
+// tells by which attempt.
+func (c *Connector) confirmedInPlace(ctx context.Context, token string) (Confirmed, error) {
+	v, err := c.OpenReconnectLink(ctx, token)
+	out := Confirmed{View: v}
+	if err != nil || v.State != LinkRenewed {
+		return out, err
+	}
+	events, err := c.registry.Events(ctx, v.Application.ID, v.Consent.ID, max(v.Consent.Seq-lastEvents, 0), lastEvents)
+	for _, e := range events {
+		if id, ok := e.Data["attempt_id"].(string); ok && e.Type == consent.EventRenewed {
+			out.AttemptID = id
+		}
+	}
+	return out, err
+}
+
+// lastEvents is how far back a consent's newest renewal is looked for.
+const lastEvents = 50
+
+// How often a new link for one consent is mailed because somebody asked for it on
+// a page.
+const (
+	resendsAnHour = 3
+	resendsADay   = 10
+)
 
 // ResendReconnectLink mails a new link to the address that is known, for whoever
-// holds one that has expired. The old one stays dead.
+// holds one that has expired. The old one stays dead. It mails nothing where the
+// view is not Mailable.
 func (c *Connector) ResendReconnectLink(ctx context.Context, token string) (LinkView, error) {
 	v, err := c.OpenReconnectLink(ctx, token)
-	if err != nil || v.State != LinkExpired {
+	if err != nil || v.State != LinkExpired || !v.Mailable {
 		return v, err
 	}
 	now := c.now()
-	if err := c.perHour(ctx, &v.Consent, "links asked for ", resendsAnHour, "New links for this consent have been sent already; ask again later."); err != nil {
+	const often = "New links for this consent have been sent already; ask again later."
+	if err := c.perHour(ctx, &v.Consent, "links asked for ", resendsAnHour, often); err != nil {
+		return v, err
+	}
+	if err := c.perDay(ctx, &v.Consent, "links asked for in a day for ", resendsADay, often); err != nil {
 		return v, err
 	}
 	id := c.newID()
 	err = c.registry.AskForMessage(ctx, consent.Notice{
-		ApplicationID: v.Application.ID, ConsentID: v.Consent.ID, Cycle: v.Consent.Cycle, Stage: consent.AskedStage(id), Channel: consent.ChannelEmail, DigestID: "dgt_" + id,
+		ApplicationID: v.Application.ID, ConsentID: v.Consent.ID, Cycle: v.Consent.Cycle, Stage: consent.AskedStage(id, v.link.TokenHash), Channel: consent.ChannelEmail, DigestID: "dgt_" + id,
 	}, v.Consent.UserID, now)
 	if err != nil {
 		return v, err
 	}
-	_, err = c.Dispatch(ctx)
+	_, err = c.DispatchAsked(ctx)
 	return v, err
 }
 

@@ -19,6 +19,7 @@ type identity struct {
 	accounts []string // sorted fingerprints
 	looked   bool     // the scope shows accounts, and we looked
 	label    string
+	count    int // how many accounts were seen
 }
 
 // identify asks the provider. What cannot be read is not taken for granted
@@ -66,7 +67,7 @@ func (c *Connector) identify(ctx context.Context, p provider.Provider, g provide
 	}
 	slices.Sort(id.accounts)
 	id.accounts = slices.Compact(id.accounts)
-	if len(accounts) > 0 {
+	if id.count = len(accounts); id.count > 0 {
 		id.label = maskedLabel(accounts[0])
 	}
 	return id, nil
@@ -84,14 +85,15 @@ func accountNames(a provider.Account) []string {
 // maskedLabel names an account so that its holder knows it and nobody else
 // learns a number.
 func maskedLabel(a provider.Account) string {
+	name := consent.OneLine(a.Name)
 	if len(a.Identifiers) == 0 {
-		return a.Name
+		return name
 	}
-	number := a.Identifiers[0]
+	number := consent.OneLine(a.Identifiers[0])
 	if len(number) < 8 {
-		return a.Name
+		return name
 	}
-	return strings.TrimSpace(a.Name + " ••" + number[len(number)-4:])
+	return strings.TrimSpace(name + " ••" + number[len(number)-4:])
 }
 
 // settle decides what a grant becomes, by whose it is.
@@ -235,10 +237,10 @@ func (c *Connector) fill(app *consent.Application, con *consent.Consent, id iden
 		con.ProviderID = id.ProviderID
 	}
 	if id.ProviderName != "" {
-		con.BankName = id.ProviderName
+		con.BankName = consent.OneLine(id.ProviderName)
 	}
-	if id.label != "" {
-		con.AccountLabel = id.label
+	if id.count > 0 {
+		con.AccountLabel, con.AccountCount = id.label, id.count
 	}
 	if len(id.Scopes) > 0 {
 		con.Scopes = id.Scopes

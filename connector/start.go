@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -235,18 +236,28 @@ type trip struct {
 }
 
 // reuse finds a live attempt that is the same in everything that the person or
-// the application could notice. Only those that came by API count: who presses
-// a button twice gets a second attempt, and the first to return wins.
+// the application could notice: by API within a minute. Who presses a button
+// twice gets a second attempt, and the first to return wins: a machine that
+// presses, and says no at the bank, has said it for nobody else. Only where the
+// page is pressed so often that no person is likely to do it does a press lead
+// to the newest attempt, which asks nothing of the provider.
 func (c *Connector) reuse(ctx context.Context, app *consent.Application, t *trip) (Started, error) {
-	if t.origin != consent.OriginAPI {
-		return Started{}, consent.ErrNotFound
+	window := reuseWindow
+	if t.origin == consent.OriginPage {
+		if err := c.perHour(ctx, t.con, "presses for ", pressesAnHour, ""); consent.CodeOf(err) != consent.CodeRateLimited {
+			return Started{}, cmp.Or(err, consent.ErrNotFound)
+		}
+		window = pressWindow
 	}
 	key, err := c.reuseKey(t)
 	if err != nil {
 		return Started{}, err
 	}
 	now := c.now()
-	a, err := c.registry.ReusableAttempt(ctx, app.ID, t.con.ID, key, now.Add(-reuseWindow), now)
+	a, err := c.registry.ReusableAttempt(ctx, app.ID, t.con.ID, key, now.Add(-window), now)
+	if errors.Is(err, consent.ErrNotFound) && t.origin == consent.OriginPage { // somebody finishes each of them
+		err = cmp.Or(c.perHour(ctx, t.con, "presses in vain for ", pressesInVain, "This link was pressed very often; try again later."), err)
+	}
 	if err != nil {
 		return Started{}, err
 	}
@@ -254,12 +265,18 @@ func (c *Connector) reuse(ctx context.Context, app *consent.Application, t *trip
 	return Started{Attempt: a, URI: uri, Consent: t.con}, err
 }
 
+// reuseKey is of everything in which attempts must be equal. Those of the page
+// have nothing to tell them apart by but the link.
 func (c *Connector) reuseKey(t *trip) ([]byte, error) {
-	same, err := json.Marshal([]any{t.kind, t.con.Cycle, t.redirectURI, t.returnTo, t.state == nil, t.state, t.inputs})
+	same := []any{t.kind, t.con.Cycle, t.redirectURI, t.returnTo, t.state == nil, t.state, t.inputs}
+	if t.origin == consent.OriginPage {
+		same[0], same[len(same)-1] = t.origin, nil
+	}
+	text, err := json.Marshal(same)
 	if err != nil {
 		return nil, err
 	}
-	return c.keys.Fingerprint(purposeReuse, same)
+	return c.keys.Fingerprint(purposeReuse, text)
 }
 
 // begin asks the provider for the link and stores the attempt, before anybody
@@ -275,10 +292,8 @@ func (c *Connector) begin(ctx context.Context, app *consent.Application, t trip)
 	var err error
 	if t.con != nil {
 		a.ConsentID, a.Cycle = t.con.ID, t.con.Cycle
-		if t.origin == consent.OriginAPI {
-			if a.ReuseKey, err = c.reuseKey(&t); err != nil {
-				return Started{}, err
-			}
+		if a.ReuseKey, err = c.reuseKey(&t); err != nil {
+			return Started{}, err
 		}
 	}
 	state := providerState(app, &a)
@@ -287,14 +302,15 @@ func (c *Connector) begin(ctx context.Context, app *consent.Application, t trip)
 			return Started{}, err
 		}
 	}
-	verifier := ""
-	if !t.noPKCE {
+	verifier, challenge := "", ""
+	if !t.omitsPKCE(app) {
 		if verifier, err = c.verifier(&a); err != nil {
 			return Started{}, err
 		}
+		sum := sha256.Sum256([]byte(verifier))
+		challenge = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
-	challenge := sha256.Sum256([]byte(verifier))
-	uri, err := t.link(ctx, state, base64.RawURLEncoding.EncodeToString(challenge[:]))
+	uri, err := t.link(ctx, state, challenge)
 	if err != nil {
 		if t.kind == consent.KindReauthorize {
 			return Started{}, err // the caller has other ways to go on
@@ -316,6 +332,13 @@ func (c *Connector) begin(ctx context.Context, app *consent.Application, t trip)
 		return Started{}, err
 	}
 	return Started{Attempt: a, URI: uri, Consent: t.con}, nil
+}
+
+// omitsPKCE reports whether the trip's link carries no challenge. An extension's
+// cannot. Where one returns to the application, so that its code cannot be told
+// from that of another press of the same link, no press has a challenge.
+func (t *trip) omitsPKCE(app *consent.Application) bool {
+	return t.noPKCE || t.origin == consent.OriginPage && !t.hosted && app.Policy(t.provider).RenewBy == consent.RenewByExtend
 }
 
 // verifier is an attempt's PKCE verifier. One reconnect link pressed several

@@ -21,7 +21,7 @@ type Unsubscribing struct {
 // reminders (RFC 8058). It names user and address, sealed, and works for as long
 // as that is the user's: nothing is stored for it.
 func (c *Connector) UnsubscribeLink(app *consent.Application, user *consent.User) (string, error) {
-	address, err := c.keys.Fingerprint(purposeAddress, []byte(user.Email))
+	address, err := c.addressHash(user.Email)
 	if err != nil {
 		return "", err
 	}
@@ -59,7 +59,7 @@ func (c *Connector) OpenUnsubscribeLink(ctx context.Context, token string) (Unsu
 	if err != nil {
 		return Unsubscribing{}, notFound(err, unknownLink()) // erased since: nobody is written to
 	}
-	own, err := c.keys.Fingerprint(purposeAddress, []byte(user.Email))
+	own, err := c.addressHash(user.Email)
 	if err != nil {
 		return Unsubscribing{}, err
 	}

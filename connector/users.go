@@ -50,6 +50,12 @@ func (c *Connector) User(ctx context.Context, app *consent.Application, userID s
 	return u, notFound(err, unknownUser())
 }
 
+// ClearRefusals has a user written to again whose address was refused: the
+// application knows that it works, or wants it tried.
+func (c *Connector) ClearRefusals(ctx context.Context, app *consent.Application, userID string) error {
+	return notFound(c.registry.ClearRefusals(ctx, app.ID, userID, consent.Channels...), unknownUser())
+}
+
 const (
 	maxName  = 200
 	maxEmail = 254 // RFC 5321 4.5.3.1.3

@@ -17,7 +17,16 @@ const (
 	// AlarmWebhook: nothing could be delivered to a webhook endpoint for a day, so
 	// that it was paused. ProviderID is the endpoint's id.
 	AlarmWebhook AlarmKind = "webhook_paused"
+	// AlarmMailServer: the mail server does not answer, does not let us in, or
+	// refuses whoever is written to. Messages wait, for up to three days.
+	AlarmMailServer AlarmKind = "mail_server"
+	// AlarmSMSGateway: likewise of who sends SMS.
+	AlarmSMSGateway AlarmKind = "sms_gateway"
 )
+
+// AboutBanks reports whether alarms of the kind are about who gives access, so
+// that messages that lead there wait.
+func (k AlarmKind) AboutBanks() bool { return k == AlarmProvider || k == AlarmBank }
 
 // Alarm is something that an operator has to know of. It is opened once and
 // closed when it is over.
@@ -34,6 +43,6 @@ type Alarm struct {
 
 // Covers reports whether an open alarm is about the consent.
 func (a *Alarm) Covers(c *Consent) bool {
-	return a.ClosedAt.IsZero() && a.Kind != AlarmMails && a.ApplicationID == c.ApplicationID && a.Provider == c.Provider &&
+	return a.ClosedAt.IsZero() && a.Kind.AboutBanks() && a.ApplicationID == c.ApplicationID && a.Provider == c.Provider &&
 		(a.ProviderID == "" || a.ProviderID == c.ProviderID)
 }

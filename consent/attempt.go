@@ -134,4 +134,5 @@ type MessageLink struct {
 	Consent   *Consent
 	MessageID string
 	Address   string
+	Stage     string // that the message tells of
 }

@@ -54,6 +54,7 @@ type Consent struct {
 	ProviderID    string // the bank behind it
 	BankName      string // for people; may be empty
 	AccountLabel  string // masked name of an account, for people; may be empty
+	AccountCount  int    // how many accounts the last trip to the bank showed; 0 where nobody counted
 	CredentialsID string
 
 	Cycle       int // 1, 2, 3 ...; a renewal starts the next

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -81,22 +82,34 @@ type Digest struct {
 	CreatedAt     time.Time
 	DueAt         time.Time // when something is to be done about it; zero once it is over
 	ClaimID       string
-	ClaimedUntil  time.Time
+	ClaimedUntil  time.Time // nobody else may claim it before
 	Tries         int
 	Counted       bool // against the application's ceiling of a day
+	Asked         bool // its user asked for it, and waits
 	FinishedAt    time.Time
 	Reason        string
 }
-
-// DigestAsked is the Reason of a message that its user asked for just now.
-const DigestAsked = "asked"
 
 // askedFor begins the stage of a notice that announces nothing: the user asked
 // for a new link.
 const askedFor = "asked_"
 
-// AskedStage names the stage of a notice that its user asked for.
-func AskedStage(id string) string { return askedFor + id }
+// AskedStage names the stage of a notice that its user asked for on the page of a
+// link, by the fingerprint of that.
+func AskedStage(id string, tokenHash []byte) string {
+	return askedFor + id + "_" + hex.EncodeToString(tokenHash)
+}
+
+// AskedOn returns the fingerprint of the link in AskedStage; nil for other stages.
+func AskedOn(stage string) []byte {
+	rest, asked := strings.CutPrefix(stage, askedFor)
+	_, text, found := strings.Cut(rest, "_")
+	hash, err := hex.DecodeString(text)
+	if !asked || !found || err != nil {
+		return nil
+	}
+	return hash
+}
 
 // Asked reports whether the user asked for the notice.
 func (n *Notice) Asked() bool { return strings.HasPrefix(n.Stage, askedFor) }
@@ -115,8 +128,9 @@ type Subject struct {
 
 // The kinds of the jobs that send digests, by channel; their key is DigestKey.
 const (
-	JobDigest    = "digest"
-	JobDigestSMS = "digest_sms"
+	JobDigest      = "digest"
+	JobDigestSMS   = "digest_sms"
+	JobDigestAsked = "digest_asked" // a mail that its user asked for
 )
 
 // DigestBatch is how many digests of an application one job sends at most: as
@@ -129,6 +143,14 @@ func DigestJob(c Channel) string {
 		return JobDigestSMS
 	}
 	return JobDigest
+}
+
+// AskedJob is the same for what users asked for.
+func AskedJob(c Channel) string {
+	if c == ChannelEmail {
+		return JobDigestAsked
+	}
+	return DigestJob(c)
 }
 
 // Unreachable is a message that its user's address cannot take. Events are of

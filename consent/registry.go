@@ -12,7 +12,8 @@ import (
 //
 // Every method that is about one application takes its id, and sees nothing
 // of the others (law 8). Only the methods of Sweeping, Digests,
-// Webhooks, Inbound, Health and Upkeep look across applications.
+// Webhooks, Inbound, Health and Upkeep, and those that purge, look across
+// applications.
 type Registry interface {
 	Applications
 	Users
@@ -60,10 +61,15 @@ type Users interface {
 	// SetUnsubscribed writes since when the person wants no reminders; one that
 	// stands is kept. The zero time takes it back.
 	SetUnsubscribed(ctx context.Context, applicationID, userID string, at time.Time) error
+	// ClearRefusals forgets that the user's address of each channel was refused;
+	// ErrNotFound where there is no such user.
+	ClearRefusals(ctx context.Context, applicationID, userID string, channels ...Channel) error
 	// EraseUser deletes the person: contact details, labels and account
-	// fingerprints go, what waits to be sent is dropped, and consents, attempts,
-	// reconnect links, digests and confirmations keep pseudonym in the place of who it was. Consents must have been revoked and
-	// attempts ended before; ErrBusy where one has not.
+	// fingerprints and what they confirmed word for word go, and with them all that
+	// the person has proven or could prove it with; what waits to be sent is
+	// dropped; and consents, attempts, reconnect links, digests, confirmations and
+	// the audit keep pseudonym in the place of who it was. Consents must have been
+	// revoked and attempts ended before; ErrBusy where one has not.
 	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
 }
 
@@ -167,9 +173,9 @@ type Consents interface {
 	SetOutlook(ctx context.Context, o Outlook) error
 	Revoke(ctx context.Context, r Revocation) (Consent, error)
 
-	// Replaced reports whether an unrevoked, confirmed consent stands in the
-	// place of the named one.
-	Replaced(ctx context.Context, applicationID, consentID string) (bool, error)
+	// Replacement returns the unrevoked, confirmed consent that stands in the place
+	// of the named one; the newest, where there are several.
+	Replacement(ctx context.Context, applicationID, consentID string) (Consent, error)
 	// CredentialsInUse reports whether an unrevoked consent of the
 	// application, other than the named one, has these credentials. A pending
 	// one counts: it may be confirmed yet.
@@ -313,10 +319,13 @@ type Attempts interface {
 type ReconnectLinks interface {
 	// CreateReconnectLink leaves a link that exists as it is.
 	CreateReconnectLink(ctx context.Context, l ReconnectLink) error
-	// CreateMessageLinks is the same for links of messages, which have neither
-	// ReturnTo nor State, all of one application.
+	// CreateMessageLinks is the same for links of messages, all of one application;
+	// their ReturnTo and State are not written.
 	CreateMessageLinks(ctx context.Context, applicationID string, list []ReconnectLink) error
 	ReconnectLink(ctx context.Context, applicationID string, tokenHash []byte) (ReconnectLink, error)
+	// PurgeReconnectLinks deletes at most limit links that expired before a
+	// moment, of all applications.
+	PurgeReconnectLinks(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // DueFilter is one batch of a sweep: consents with a stage due at Now, in the
@@ -387,11 +396,14 @@ type DigestClaim struct {
 // Digests keeps messages to users. A digest that is not over is always due at
 // some moment: whatever happens to its job, another is made then.
 type Digests interface {
-	// Dispatch makes jobs of at most limit digests that are due, each of at most
-	// DigestBatch of one application and channel, and moves each digest to until,
-	// by when its job must be over, in one step. It makes none while many jobs
-	// wait to be begun.
+	// Dispatch makes jobs of at most limit digests that are due of each
+	// application, each of at most DigestBatch of one application and channel, and
+	// moves each digest to until, by when its job must be over, in one step. It
+	// makes none while many jobs wait to be begun, and none of what users asked for.
 	Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error)
+	// DispatchAsked does so for at most limit digests that users asked for,
+	// whatever else waits.
+	DispatchAsked(ctx context.Context, now, until time.Time, limit int) (int, error)
 	// ListDigests returns those that are there, in the order of their ids.
 	ListDigests(ctx context.Context, applicationID string, ids []string) ([]Digest, error)
 	// FreezeDigests claims digests: from now on they take no more notices along.
@@ -411,8 +423,9 @@ type Digests interface {
 	// that is open to its user, or a new one with that id, which is due then.
 	PutOffNotices(ctx context.Context, d Digest, notices []Notice, newID string, due time.Time) error
 	// PostponeDigests ends the claims, where there are any, and writes DueAt,
-	// Reason and Tries of each. It returns how many it did: those whose claim is
-	// another's stay as they are.
+	// before which nobody may claim it, Reason and Tries of each. It returns how
+	// many it did: those whose claim is another's, and those that have been asked
+	// for since they were read, stay as they are.
 	PostponeDigests(ctx context.Context, applicationID string, list []Digest) (int, error)
 	// FinishDigests ends frozen digests, each with its State, Reason and
 	// FinishedAt, and writes the outcomes of their notices, all of it or nothing.

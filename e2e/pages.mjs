@@ -27,15 +27,17 @@ export const pages = {
   reconnectUnrenewable: { status: 200, heading: /^Reconnect Mock Bank$/, says: [/Access stopped/] },
   // As above, of a consent that no bank has told us anything of yet.
   reconnectUnknownBank: { status: 200, heading: /^Reconnect your bank$/, says: [/Access stopped/] },
-  newerSent: { status: 200, heading: /^Keep Mock Bank connected$/, says: [/newer link was sent to you on \d/, account] },
+  newerSent: { status: 200, heading: /^Keep Mock Bank connected$/, says: [/newer link, of \d/, account] },
   // Of an application that has people confirm with it.
-  statement: { status: 200, heading: /^Keep Mock Bank connected$/, says: [/I agree that Acme Budget may go on reading my account “Current account ••\d{4}” at Mock Bank for another 90 days\./] },
+  statement: { status: 200, heading: /^Keep Mock Bank connected$/, says: [/I agree that Acme Budget may go on reading my account “Current account ••\d{4}” and 1 more account at Mock Bank for another 90 days\./] },
   reconnectGerman: { status: 200, heading: /^Mock Bank verbunden halten$/, says: [/Demo Budget/, account, /Zugriff bis/, /\d{1,2}\. \S+ \d{4}, ?\d\d:\d\d Uhr MES?Z/, /So geht es weiter/], never: [/>[^<]*\b(the|your|You)\b/] },
 
   // Of a link that leads nowhere any more.
   alreadyRenewed: { status: 200, heading: /^Mock Bank is connected$/, says: [/nothing to do/i, moment], never: [/<form/, /••/] },
   linkExpired: { status: 410, heading: /link has expired/i, says: [/Mock Bank/, account], never: [/@[\w.-]*example/] },
-  newLinkSent: { status: 200, heading: /look at your email/i, says: [/^.*If .* is on its way/ms], never: [/@[\w.-]*example/] },
+  // As above, of a consent that no bank has told us anything of yet.
+  linkExpiredUnknownBank: { status: 410, heading: /link has expired/i, says: [/Acme Budget/], never: [/@[\w.-]*example/] },
+  newLinkSent: { status: 200, heading: /look at your email/i, says: [/is on its way to the email address/], never: [/@[\w.-]*example/] },
   askedOften: { status: 429, heading: /asked several times/i, says: [/in an hour/] },
   moved: { status: 410, heading: /no longer valid/i, says: [/address that is no longer in use/], never: [/Mock Bank/, /••/, /@[\w.-]*example/, /<form/] },
   ended: { status: 410, heading: /has ended/i, never: [/••/, /<form/] },
@@ -44,6 +46,9 @@ export const pages = {
 
   // Results.
   renewed: { status: 200, heading: /^Mock Bank is connected$/, says: [account, /Access until/, moment], never: [/<form/] },
+  // The same a day later, when it may be somebody else who looks.
+  renewedLater: { status: 200, heading: /^Mock Bank is connected$/, says: [/Access until/, moment], never: [/<form/, /••/] },
+  resultLapsed: { status: 410, heading: /^Access to Mock Bank has stopped$/, says: [/Demo Budget can no longer see/, /start again from/], never: [/<form/, /••/] },
   linkedGerman: { status: 200, heading: /^Mock Sparkasse is connected$/ },
   pending: { status: 200, heading: /almost done/i, says: [/go back to .*: the connection is completed/i] },
   denied: { status: 200, heading: /did not give permission/i, says: [nothingLost] },
@@ -55,6 +60,13 @@ export const pages = {
   tooLate: { status: 410, heading: /took too long/i, says: [nothingLost] },
   callbackIncomplete: { status: 400, heading: /not complete/i, says: [nothingLost] },
   stateUnknown: { status: 400, heading: /do not know this link/i, says: [nothingLost] },
+
+  // Of a visit to the application's identity provider.
+  identityProven: { status: 200, heading: /^Done$/, says: [/go back to Demo Budget/], never: [/ada/, /<form/] },
+  identityStranger: { status: 403, heading: /another user/i, says: [/Demo Budget/, nothingLost], never: [/bob|ada/, /<form/] },
+  identityCancelled: { status: 403, heading: /not confirmed/i, says: [/cancelled/, nothingLost, /Demo Budget/], never: [/<form/] },
+  identityStale: { status: 410, heading: /could not be confirmed/i, says: [nothingLost], never: [/cancelled/, /<form/] },
+  identityElsewhere: { status: 403, heading: /could not be confirmed/i, says: [/another browser/, nothingLost], never: [/ada/, /<form/] },
 
   // Of a mail's unsubscribe link.
   stopReminders: { status: 200, heading: /^Stop these reminders\?$/, says: [/Demo Budget/, /still tell you, once/] },
@@ -79,7 +91,7 @@ export const stopButton = (page) => page.getByRole('button', { name: 'Stop the r
 export const again = (page) => page.getByRole('main').locator('a, button')
 
 /** What the page calls the account. @param {import('playwright-core').Page} page */
-export const accountLabel = (page) => page.getByRole('definition').filter({ hasText: '••' })
+export const accountLabel = (page) => page.getByRole('definition').filter({ hasText: '••' }).locator('bdi')
 
 /** The sandbox bank's pages. */
 export const bank = {

@@ -102,6 +102,17 @@ export const scenes = {
       return person
     },
   },
+  'result-lapsed': {
+    page: pages.resultLapsed, becomes: 'renewed',
+    async reach(world, visitor) {
+      const person = await atTheBank(world, visitor)
+      await bank.allow(visitor.page).click()
+      await visitor.sees(pages.renewed)
+      await world.bank.advance(after.lapsed)
+      await visitor.page.reload()
+      return person
+    },
+  },
   'result-denied': {
     page: pages.denied, becomes: 'kept',
     async reach(world, visitor) {

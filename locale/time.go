@@ -38,6 +38,13 @@ func (l Language) DateTime(t time.Time, zone *time.Location) string {
 	return l.Say("dates.date_time", "Date", s.date(t), "Time", s.dates.FmtTimeShort(t), "Zone", s.zoneOf(t))
 }
 
+// Moment is DateTime for the middle of a sentence.
+func (l Language) Moment(t time.Time, zone *time.Location) string {
+	t = t.In(zone)
+	s := &spokenLanguages[l.row]
+	return l.Say("dates.moment", "Date", s.date(t), "Time", s.dates.FmtTimeShort(t), "Zone", s.zoneOf(t))
+}
+
 // date is CLDR's long form, which knows no "1er mars".
 func (s *spoken) date(t time.Time) string {
 	long := s.dates.FmtDateLong(t)

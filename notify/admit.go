@@ -72,6 +72,7 @@ func (b *batch) admit(ctx context.Context, r *record, parcels []*parcel) error {
 			r.wait(p, until, string(consent.AlarmMails))
 		default:
 			err = b.Registry.CountDigest(ctx, p.Digest)
+			p.Digest.Counted = err == nil
 		}
 		if err != nil {
 			r.again(ctx, p, err)

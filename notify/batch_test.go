@@ -50,10 +50,11 @@ func TestABatchIsSentAndRecorded(t *testing.T) {
 func TestOneOfABatchThatIsRefusedOrPutOffIsItsOwnTrouble(t *testing.T) {
 	d := newDesk(t)
 	ids := d.batchOf(together + 2)
-	d.post.fails = []error{nil, ErrRefused, errLater, nil, fmt.Errorf("%w: 535", ErrMisconfigured)}
+	d.post.fails = []error{nil, ErrRefused, errLater, nil, fmt.Errorf("%w: 530", ErrMisconfigured)}
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together - 1, consent.DigestFailed: 1, consent.DigestFrozen: 2}, d.states(ids))
 	assert.Len(t, d.post.tried, len(ids))
+	assert.Equal(t, "email: ", d.gate.last(), "mails are taken")
 }
 
 func TestAMailServerThatIsAwayIsAskedOnceABatch(t *testing.T) {
@@ -62,9 +63,10 @@ func TestAMailServerThatIsAwayIsAskedOnceABatch(t *testing.T) {
 	d.post.fails = []error{errLater} // of the first, which is a try ahead
 	d.send(ids[0])
 	d.at = d.digest(ids[0]).DueAt
-	d.post.tried, d.post.fails = nil, []error{nil, fmt.Errorf("%w: connection refused", ErrAway)}
+	d.post.tried, d.post.fails, d.gate.serving = nil, []error{nil, fmt.Errorf("%w: connection refused", ErrAway)}, nil
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Len(t, d.post.tried, 2)
+	assert.Equal(t, []string{"email: "}, d.gate.serving, "one was taken: it is away since then at most")
 	tries := map[int]int{}
 	for _, id := range ids {
 		digest := d.digest(id)
@@ -113,7 +115,7 @@ func TestABatchThatIsCalledOffRecordsWhatWasAccepted(t *testing.T) {
 	assert.Len(t, d.post.sent, len(ids), "and nothing twice")
 }
 
-func TestAnAcceptanceIsRecordedWithinASecond(t *testing.T) {
+func TestAnAcceptanceIsRecordedAtOnce(t *testing.T) {
 	d := newDesk(t)
 	ids := d.batchOf(together)
 	recorded := 0
@@ -138,5 +140,104 @@ func TestWhatCannotBeRecordedOfOneIsRecordedOfTheOthers(t *testing.T) {
 		return nil
 	}
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
-	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together - 1, consent.DigestFrozen: 1}, d.states(ids))
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together}, d.states(ids), "and of the one when that works again")
+	assert.Len(t, d.post.sent, together)
+}
+
+func TestWhatCannotBeRecordedIsTriedForAsLongAsTheMessagesAreOurs(t *testing.T) {
+	d := newDesk(t)
+	ids := d.batchOf(together)
+	begin := d.at
+	d.reg.finish = func() error {
+		if d.at.Sub(begin) < time.Minute { // a database that comes back
+			return errDisk
+		}
+		return nil
+	}
+	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
+	assert.Less(t, d.at.Sub(begin), claimFor)
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together}, d.states(ids))
+	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
+	assert.Len(t, d.post.sent, together, "nothing twice")
+}
+
+func TestWhatCanNeverBeRecordedIsNotSentWithoutEnd(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.reg.finish = func() error { return errDisk }
+	for range 2 * patience {
+		if d.at = d.send(id).DueAt; d.at.IsZero() {
+			break
+		}
+	}
+	assert.Len(t, d.post.sent, patience)
+	assert.Equal(t, consent.DigestFailed, d.digest(id).State)
+}
+
+// TestWhoReconsentedWhileOthersWereWrittenToIsNotReminded: law 3, where a mail
+// server takes its time.
+func TestWhoReconsentedWhileOthersWereWrittenToIsNotReminded(t *testing.T) {
+	d := newDesk(t)
+	ids := d.batchOf(6)
+	d.post.during = func() {
+		d.at = d.at.Add(25 * time.Second)
+		d.exec(`UPDATE consents SET cycle = 2, announced = '' WHERE user_id = 'user01'`)
+		d.exec(`UPDATE consents SET revoked_at = 1 WHERE user_id = 'user02'`)
+		require.NoError(t, d.store.EraseUser(d.Context(), d.app.ID, "user02", "erased_1"))
+		d.exec(`UPDATE users SET email = 'new@example.org' WHERE id = 'user03'`)
+		d.gate.until, d.gate.why, d.gate.bank = d.at.Add(time.Hour), string(consent.AlarmBank), "Bank Out"
+		d.exec(`UPDATE consents SET bank_name = 'Bank Out' WHERE user_id = 'user04'`)
+	}
+	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
+	var to []string
+	for _, m := range d.post.sent {
+		to = append(to, m.To)
+	}
+	assert.ElementsMatch(t, []string{"user00@example.org", "new@example.org", "user05@example.org"}, to)
+	assert.Equal(t, consent.DigestDropped, d.digest(ids[1]).State)
+	assert.Equal(t, consent.DigestDropped, d.digest(ids[2]).State)
+	held := d.digest(ids[4])
+	assert.Equal(t, d.gate.until, held.DueAt)
+	assert.Zero(t, held.Tries)
+}
+
+func TestTheLookIsNewOnlyWhereItHasGrownOld(t *testing.T) {
+	d := newDesk(t)
+	ids := d.batchOf(together)
+	looks := 0
+	d.reg.consent = func(*consent.Consent) error { looks++; return nil }
+	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
+	assert.Equal(t, together, looks, "once each")
+}
+
+func TestAStopIsNoFailureOfTheServer(t *testing.T) {
+	d := newDesk(t)
+	ids := d.batchOf(5)
+	ctx, cancel := context.WithCancel(t.Context())
+	d.post.during = cancel
+	d.post.fails = []error{fmt.Errorf("smtp: %w", context.Canceled)}
+	require.NoError(t, d.Send(ctx, d.app.ID, ids...))
+	for _, id := range ids {
+		assert.Zero(t, d.digest(id).Tries, "another process sends it")
+		assert.Equal(t, d.at, d.digest(id).DueAt, "at once")
+	}
+	assert.Empty(t, d.gate.serving)
+}
+
+// TestAMailThatIsHandedOverAndNeverAnsweredIsTriedThreeTimes: it may have
+// arrived each time.
+func TestAMailThatIsHandedOverAndNeverAnsweredIsTriedThreeTimes(t *testing.T) {
+	d := newDesk(t)
+	d.lapsing("ada", "Mock Bank", d.at)
+	id := d.sweep()["ada"]
+	d.post.fail(1000, fmt.Errorf("%w: SMTP", ErrUnanswered))
+	for range unansweredTries - 1 {
+		digest := d.send(id)
+		require.Equal(t, consent.DigestFrozen, digest.State)
+		require.Greater(t, digest.DueAt.Sub(d.at), 3*time.Hour)
+		d.at = digest.DueAt
+	}
+	d.over(d.send(id), consent.DigestFailed, "given_up")
+	assert.Len(t, d.post.tried, unansweredTries)
 }

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,6 +97,9 @@ func (Codes) GoString() string { return noCodes }
 
 // LogValue implements slog.LogValuer.
 func (Codes) LogValue() slog.Value { return slog.StringValue(noCodes) }
+
+// MarshalJSON implements json.Marshaler, for slog's JSON and all it nests in.
+func (Codes) MarshalJSON() ([]byte, error) { return json.Marshal(noCodes) }
 
 // RenderCode writes the message in the user's language, with the end of its
 // validity in the user's time zone. id becomes its Message-ID. Of a payment it

@@ -17,7 +17,7 @@ func (b *batch) link(ctx context.Context, _ *record, parcels []*parcel) error {
 				break
 			}
 			of = append(of, &p.about[i])
-			want = append(want, consent.MessageLink{Consent: &p.about[i].consent, MessageID: p.Digest.ID, Address: address})
+			want = append(want, consent.MessageLink{Consent: &p.about[i].consent, MessageID: p.Digest.ID, Address: address, Stage: p.about[i].stage})
 		}
 	}
 	if len(want) == 0 {

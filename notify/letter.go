@@ -7,7 +7,6 @@ import (
 	"strings"
 	texttemplate "text/template"
 	"time"
-	"unicode"
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
@@ -134,6 +133,8 @@ func headline(lang locale.Language, about []About, now time.Time, zone *time.Loc
 		said = lang.Say("mail.subject_hours", "Bank", bank)
 	case endsToday:
 		said = lang.Say("mail.subject_today", "Bank", bank)
+	case endUnknown:
+		said = lang.Say("mail.subject_open", "Bank", bank)
 	case hasStopped:
 		said = lang.Say("mail.subject_stopped", "Bank", bank)
 	case endedEarly:
@@ -171,6 +172,8 @@ func itemFor(lang locale.Language, app *consent.Application, a About, now time.T
 		if it.Sentence = lang.Say("mail.ends", "When", when); app.Policy(con.Provider).RenewBy == consent.RenewByExtend {
 			it.Sentence = lang.Say("mail.ends_extend", "When", when)
 		}
+	case endUnknown:
+		it.Button, it.Sentence = lang.Say("mail.button_keep"), lang.Say("mail.open", "App", name)
 	case hasStopped:
 		it.Sentence = lang.Say("mail.stopped", "When", when, "App", name)
 	case endedEarly:
@@ -186,24 +189,7 @@ func itemFor(lang locale.Language, app *consent.Application, a About, now time.T
 	return it
 }
 
-// longestName is how much of a name is shown, in characters.
-const longestName = 80
-
-// oneLine makes of a name what can stand in a line and in a header: without
-// control characters or line breaks, and not too long.
-func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-	s = strings.TrimSpace(s)
-	if runes := []rune(s); len(runes) > longestName {
-		s = strings.TrimSpace(string(runes[:longestName-1])) + "…"
-	}
-	return s
-}
+func oneLine(s string) string { return consent.OneLine(s) }
 
 // longestLine is that of plain text (RFC 5322 2.1.1).
 const longestLine = 77

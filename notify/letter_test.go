@@ -318,3 +318,18 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
+
+// Whose end nobody knows is told of no day: least of all of the first of year one.
+func TestALinkThatWasAskedForWhereTheEndIsUnknown(t *testing.T) {
+	for _, lang := range locale.All() {
+		l := Samples(lang.Tag())[0].Letter
+		con := *l.About[0].Consent
+		con.ExpiresAt, con.LapsesAt, con.LapsingAt, con.RenewableUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		l.About = []About{{Consent: &con, Link: l.About[0].Link}}
+		m := render(t, l)
+		assert.Contains(t, m.Subject, con.BankName)
+		assert.Contains(t, m.Text, l.About[0].Link)
+		assert.Contains(t, m.Text, "Ledger & Co")
+		assert.NotRegexp(t, `\d{1,2}[:.]\d\d|mail\.`, regexp.MustCompile(`https?://\S+`).ReplaceAllString(m.Subject+m.Text, ""), lang.Tag())
+	}
+}

@@ -43,8 +43,12 @@ func (b *batch) lookAgain(ctx context.Context, r *record, parcels []*parcel) err
 
 // decide sorts out the notices that still hold, the nearest lapse first.
 func (p *parcel) decide(subjects map[string]*consent.Subject, now time.Time) {
+	p.about = nil
 	for i := range p.Notices {
 		notice := &p.Notices[i]
+		if notice.DigestID == "" {
+			continue // it goes on in another message
+		}
 		if notice.Outcome = decide(*notice, subjects[notice.ConsentID], now); notice.Outcome == consent.OutcomeWaiting {
 			p.about = append(p.about, told{consent: subjects[notice.ConsentID].Consent, stage: notice.Stage, notice: notice})
 		}
@@ -77,7 +81,14 @@ func (b *batch) judge(ctx context.Context, r *record, p *parcel) {
 	switch address, refused := p.user.Address(p.Digest.Channel); {
 	case address == "":
 		r.unreachable(ctx, p, consent.DigestDropped, consent.OutcomeNoAddress, "")
-	case !refused.IsZero():
+	case !refused.IsZero() && !p.worthATry(refused):
 		r.unreachable(ctx, p, consent.DigestDropped, consent.OutcomeUnreachable, "")
 	}
+}
+
+// worthATry reports whether a message goes to an address that was refused
+// before: once in each cycle, for mailboxes come back, and where its user asked
+// for it, who should know.
+func (p *parcel) worthATry(refused time.Time) bool {
+	return slices.ContainsFunc(p.about, func(t told) bool { return t.notice.Asked() || t.consent.ConsentedAt.After(refused) })
 }

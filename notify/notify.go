@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -15,6 +16,8 @@ import (
 type Registry interface {
 	consent.Digests
 	Application(ctx context.Context, id string) (consent.Application, error)
+	// ClearRefusals forgets that addresses of a user were refused. See consent.Users.
+	ClearRefusals(ctx context.Context, applicationID, userID string, channels ...consent.Channel) error
 }
 
 // Links makes the links that lead people to their bank.
@@ -34,6 +37,9 @@ type Gate interface {
 	// Admit counts a mail against the application's ceiling. It says until when
 	// the mail has to wait, and zero where it need not.
 	Admit(ctx context.Context, app *consent.Application) (until time.Time, err error)
+	// Serving says how whoever takes the application's messages by a channel does:
+	// trouble is for an operator, and empty where messages are taken.
+	Serving(ctx context.Context, app *consent.Application, channel consent.Channel, trouble string) error
 }
 
 // Message is one mail or SMS as a channel sends it. Names and the subject are
@@ -64,10 +70,14 @@ func (m Message) GoString() string { return m.String() }
 // LogValue implements slog.LogValuer.
 func (m Message) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
+// MarshalJSON implements json.Marshaler, for slog's JSON and all it nests in.
+func (m Message) MarshalJSON() ([]byte, error) { return json.Marshal(m.String()) }
+
 // Mailer hands a message over, by mail or SMS. It returns nil only where the
 // message was accepted, ErrRefused in the chain where it never will be,
-// ErrMisconfigured where not the message but our own settings are at fault, and
-// ErrAway where nobody was there to take any message.
+// ErrMisconfigured where not the message but our own settings are at fault,
+// ErrAway where nobody was there to take any message, and ErrUnanswered where
+// nobody knows whether it was accepted.
 type Mailer interface {
 	Send(ctx context.Context, m Message) error
 }
@@ -76,6 +86,10 @@ type Mailer interface {
 // tried: the address, or the message itself, was refused for good.
 var ErrRefused = errors.New("refused for good")
 
+// ErrNoAddress says, in the chain of an ErrRefused, that nobody was asked:
+// nothing can be sent to what stands for an address.
+var ErrNoAddress = errors.New("no address")
+
 // ErrMisconfigured says that we are not let in: the message waits for an
 // operator, and its user's address is not to blame.
 var ErrMisconfigured = errors.New("our settings are refused")
@@ -83,6 +97,10 @@ var ErrMisconfigured = errors.New("our settings are refused")
 // ErrAway says that no connection came about: the next message would find none
 // either.
 var ErrAway = errors.New("nobody is there to take it")
+
+// ErrUnanswered says that the whole message was handed over and no answer came:
+// it may have been accepted.
+var ErrUnanswered = errors.New("handed over, and not answered")
 
 // Config is what a Notifier is made of. All fields but Mailer and SMS are
 // required.
@@ -98,14 +116,19 @@ type Config struct {
 }
 
 // Notifier sends digests. It is safe for concurrent use.
-type Notifier struct{ Config }
+type Notifier struct {
+	Config
+
+	servers servers
+	rest    func(context.Context, time.Duration) bool
+}
 
 // New returns a Notifier.
-func New(cfg Config) *Notifier { return &Notifier{cfg} }
+func New(cfg Config) *Notifier { return &Notifier{Config: cfg, rest: rest} }
 
 const (
 	// BatchTimeout is that of the job that sends a batch: longer than beginFor and
-	// the slowest message.
+	// the slowest answer to a message. What is cut off by it was not answered.
 	BatchTimeout = 100 * time.Second
 	// claimFor is longer than the job takes.
 	claimFor = 2 * time.Minute
@@ -119,9 +142,14 @@ const (
 	together = 10
 	// recordAfter is how long an acceptance goes unrecorded at most, but for the
 	// message that is being sent.
-	recordAfter = time.Second
+	recordAfter = 100 * time.Millisecond
+	// freshFor is how old the look at a message may be when it is sent.
+	freshFor = time.Second
 	// patience is how often a message is tried: with the pauses below, three days.
 	patience = 24
+	// unansweredTries is how often a message is tried that was handed over and not
+	// answered: it may have arrived each time.
+	unansweredTries = 3
 )
 
 // pauseAfter returns how long to wait after so many tries: from a minute to
@@ -152,11 +180,15 @@ func (n *Notifier) Send(ctx context.Context, applicationID string, digestIDs ...
 	if err != nil {
 		return err
 	}
-	b := &batch{Notifier: n, app: &app, until: now.Add(beginFor)}
-	for group := range slices.Chunk(claimed, together) {
-		err = errors.Join(err, b.send(ctx, group))
+	if len(claimed) == 0 {
+		return nil
 	}
-	return err
+	b := &batch{Notifier: n, app: &app, channel: claimed[0].Digest.Channel, until: now.Add(beginFor), claimed: now.Add(claimFor)}
+	r := &record{batch: b, last: now}
+	for group := range slices.Chunk(claimed, together) {
+		err = errors.Join(err, b.send(ctx, r, group))
+	}
+	return errors.Join(err, b.close(ctx, r))
 }
 
 func (n *Notifier) now() time.Time { return n.Now().UTC().Truncate(time.Microsecond) }

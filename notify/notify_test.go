@@ -68,6 +68,24 @@ type gate struct {
 
 	full     time.Time // until when the ceiling is reached
 	admitted int
+
+	mu      sync.Mutex
+	serving []string // what an operator was told of those who take messages
+}
+
+func (g *gate) Serving(_ context.Context, _ *consent.Application, channel consent.Channel, trouble string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.serving = append(g.serving, string(channel)+": "+trouble)
+	return nil
+}
+
+// last is what an operator was told last.
+func (g *gate) last() string {
+	if len(g.serving) == 0 {
+		return ""
+	}
+	return g.serving[len(g.serving)-1]
 }
 
 func (g *gate) Held(_ context.Context, _ *consent.Application, about []consent.Consent) ([]string, time.Time, error) {
@@ -174,8 +192,16 @@ func newDesk(t *testing.T) *desk {
 		Registry: d.reg, Links: links{}, Gate: d.gate, Mailer: d.post, Now: func() time.Time { return d.at },
 		NewID: d.newID, Log: slog.New(slog.DiscardHandler),
 	})
+	d.rest = func(_ context.Context, wait time.Duration) bool {
+		d.at = d.at.Add(wait)
+		return true
+	}
 	return d
 }
+
+// accepts has whoever takes a channel's messages have done so just now, for
+// somebody else.
+func (d *desk) accepts(c consent.Channel) { d.servers.accepted(c, d.at) }
 
 func (d *desk) newID() string {
 	d.mu.Lock()
@@ -299,7 +325,7 @@ func TestDecide(t *testing.T) {
 		assert.Equal(t, tt.want, decide(notice, s, at), tt.name)
 	}
 	assert.Equal(t, consent.OutcomeSuperseded, decide(notice, &consent.Subject{Consent: *live("before_7d"), Replaced: true}, at), "another stands in its place")
-	asked := consent.Notice{Cycle: 2, Stage: consent.AskedStage("1")}
+	asked := consent.Notice{Cycle: 2, Stage: consent.AskedStage("1", nil)}
 	assert.Equal(t, consent.OutcomeWaiting, decide(asked, &consent.Subject{Consent: *moved}, at), "who asks is answered")
 }
 
@@ -476,6 +502,7 @@ func TestAMailThatIsRefusedForGoodHasFailed(t *testing.T) {
 	d := newDesk(t)
 	con := d.lapsing("ada", "Mock Bank", d.at)
 	id := d.sweep()["ada"]
+	d.accepts(consent.ChannelEmail)
 	d.post.fail(1, fmt.Errorf("550 no such user: %w", ErrRefused))
 	d.over(d.send(id), consent.DigestFailed, "refused")
 	assert.Equal(t, map[string]consent.Outcome{"lapse": consent.OutcomeRefused}, d.outcomes(con))

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -280,6 +281,7 @@ func TestAnAddressThatIsRefusedIsMarkedAndTheApplicationTold(t *testing.T) {
 				box, other = r.texts, r.post
 			}
 			told := []map[string]any{{"channel": string(channel), "reason": "refused"}}
+			r.accepts(channel)
 			box.fail(1, fmt.Errorf("%w: SMTP 550", ErrRefused))
 			digests := r.swept()
 			for _, id := range digests {
@@ -322,14 +324,112 @@ func TestAnAddressThatIsRefusedIsMarkedAndTheApplicationTold(t *testing.T) {
 func TestAMarkedAddressIsToldOfAnewInTheNextCycle(t *testing.T) {
 	r := newReached(t)
 	con := r.lapsing("ada", "Mock Bank", r.at.Add(7*day))
-	r.post.fail(1, ErrRefused)
+	r.accepts(consent.ChannelEmail)
+	r.post.fail(2, ErrRefused)
 	r.send(r.sweep()["ada"])
 	require.Len(t, r.unreachableEvents(con), 1)
-	_, err := r.store.DB().ExecContext(t.Context(), `UPDATE consents SET cycle = 2, announced = '', next_stage_at = ?1 WHERE id = ?2`, r.at.UnixMicro(), con.ID)
-	require.NoError(t, err)
-	r.over(r.send(r.sweep()["ada"]), consent.DigestDropped, "unreachable")
-	assert.Len(t, r.unreachableEvents(con), 2)
-	assert.Len(t, r.post.tried, 1)
+	marked := r.user("ada").EmailRefusedAt
+	for cycle := 2; cycle <= 3; cycle++ {
+		r.at = r.at.Add(time.Minute)
+		r.exec(`UPDATE consents SET cycle = ?1, announced = '', consented_at = ?2, next_stage_at = ?2 WHERE id = ?3`, cycle, r.at.UnixMicro(), con.ID)
+		r.at = r.at.Add(time.Minute)
+		r.accepts(consent.ChannelEmail)
+		d := r.send(r.sweep()["ada"])
+		assert.Len(t, r.post.tried, cycle, "each cycle is worth one try: mailboxes come back")
+		if cycle == 2 {
+			r.over(d, consent.DigestFailed, "refused")
+			assert.Len(t, r.unreachableEvents(con), 2, "and one event")
+			assert.True(t, r.user("ada").EmailRefusedAt.After(marked))
+			continue
+		}
+		r.over(d, consent.DigestSent, "")
+		assert.True(t, r.user("ada").EmailRefusedAt.IsZero(), "an address that works is not marked")
+	}
+}
+
+// exec changes what is stored.
+func (d *desk) exec(query string, arg ...any) {
+	d.Helper()
+	_, err := d.store.DB().ExecContext(d.Context(), query, arg...)
+	require.NoError(d, err)
+}
+
+// asks has ada ask for a new link, and returns the id of a message that is made
+// for it where none is open.
+func (r *reached) asks(con consent.Consent) string {
+	r.Helper()
+	const id = "dgt_asked"
+	require.NoError(r, r.store.AskForMessage(r.Context(), consent.Notice{
+		ApplicationID: r.app.ID, ConsentID: con.ID, Cycle: 1, Stage: consent.AskedStage(id, nil), Channel: consent.ChannelEmail, DigestID: id,
+	}, "ada", r.at))
+	return id
+}
+
+func TestWhoAsksIsWrittenToThoughTheAddressWasRefused(t *testing.T) {
+	r := newReached(t)
+	con := r.lapsing("ada", "Mock Bank", r.at.Add(7*day))
+	r.accepts(consent.ChannelEmail)
+	r.post.fail(1, ErrRefused)
+	r.send(r.sweep()["ada"])
+	r.over(r.send(r.asks(con)), consent.DigestSent, "")
+	assert.True(t, r.user("ada").EmailRefusedAt.IsZero())
+}
+
+func TestWhatAUserAskedForWaitsOutNoQuietHours(t *testing.T) {
+	r := newReached(t)
+	r.quietHours("08:00-18:00")
+	con := r.lapsing("ada", "Mock Bank", r.at.Add(7*day))
+	id := r.sweep()["ada"]
+	require.Equal(t, quietHours, r.send(id).Reason)
+	r.asks(con)
+	assert.Equal(t, r.at, r.digest(id).DueAt)
+	r.post.fail(1, errLater)
+	d := r.send(id)
+	assert.Equal(t, "not_sent", d.Reason)
+	r.at = d.DueAt
+	r.over(r.send(id), consent.DigestSent, "")
+	assert.True(t, r.digest(id).Asked, "whatever came between")
+}
+
+// asking is a registry in which a user asks for a message after it was read.
+type asking struct {
+	Registry
+	after func()
+}
+
+func (a *asking) ListDigests(ctx context.Context, app string, ids []string) ([]consent.Digest, error) {
+	list, err := a.Registry.ListDigests(ctx, app, ids)
+	a.after()
+	a.after = func() {}
+	return list, err
+}
+
+func TestAskingWhileTheMessageIsPutOffIsNotForgotten(t *testing.T) {
+	r := newReached(t)
+	r.quietHours("08:00-18:00")
+	con := r.lapsing("ada", "Mock Bank", r.at.Add(7*day))
+	id := r.sweep()["ada"]
+	r.Registry = &asking{Registry: r.Registry, after: func() { r.asks(con) }}
+	d := r.send(id)
+	assert.Equal(t, r.at, d.DueAt)
+	assert.True(t, d.Asked)
+	r.over(r.send(id), consent.DigestSent, "")
+}
+
+func TestWhatAUserAskedForAndIsHeldGoesOnAsThat(t *testing.T) {
+	r := newReached(t)
+	r.quietHours("08:00-18:00")
+	out, fine := r.lapsing("ada", "Bank Out", r.at.Add(7*day)), r.lapsing("ada", "Bank Fine", r.at.Add(7*day))
+	id := r.sweep()["ada"]
+	r.asks(out)
+	r.gate.until, r.gate.why, r.gate.bank = r.at.Add(10*time.Minute), string(consent.AlarmBank), "Bank Out"
+	r.over(r.send(id), consent.DigestSent, "")
+	assert.Contains(t, r.post.sent[0].Text, fine.ID)
+	rest := r.sweep()["ada"]
+	r.at, r.gate.until = r.gate.until, time.Time{}
+	assert.True(t, r.digest(rest).Asked)
+	r.over(r.send(rest), consent.DigestSent, "")
+	assert.Contains(t, r.post.sent[1].Text, out.ID)
 }
 
 func TestAnAddressThatIsTakenAwayBeforeTheSendIsToldToTheApplication(t *testing.T) {
@@ -358,7 +458,8 @@ func TestOurOwnMistakeIsNobodysAddress(t *testing.T) {
 	}
 	r.over(d, consent.DigestFailed, "given_up")
 	assert.True(t, r.user("ada").PhoneRefusedAt.IsZero())
-	assert.Empty(t, r.unreachableEvents(con))
+	assert.Equal(t, []map[string]any{{"channel": "sms", "reason": "given_up"}}, r.unreachableEvents(con), "but the application may know another way")
+	assert.Equal(t, "sms: It refuses us: our settings are refused: HTTP 401. Look at the login and the sender in the settings.", r.gate.last())
 }
 
 // TestAnHourWithoutAMailServer: everything arrives after it, nothing twice, and

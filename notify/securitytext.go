@@ -3,6 +3,7 @@ package notify
 import (
 	"strings"
 
+	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
 )
 
@@ -27,7 +28,7 @@ const (
 // payee, amount and "do not pass it on" are never left out. What takes the
 // fewest is another script: 134 units are all there is.
 var measures = []measure{
-	{payee: longestName, app: longestName, operation: longestName, domain: true},
+	{payee: consent.LongestName, app: consent.LongestName, operation: consent.LongestName, domain: true},
 	{payee: 40, app: 20, operation: 40, domain: true},
 	{payee: 40, app: 20, operation: 40, warned: briefly, domain: true},
 	{payee: 20, app: 20, warned: briefly, domain: true},
@@ -78,7 +79,7 @@ func fittedNotice(lang locale.Language, n *Notice) string {
 	for _, try := range []struct {
 		app  int
 		when string
-	}{{longestName, when}, {maxShortName, when}, {maxShortName, ""}, {maxShortName / 2, ""}} {
+	}{{consent.LongestName, when}, {maxShortName, when}, {maxShortName, ""}, {maxShortName / 2, ""}} {
 		text = gsm(saidOfNotice(lang, n, cut(app, try.app), try.when))
 		if segments(text) <= segmentsAllowed {
 			break

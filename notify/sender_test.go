@@ -310,7 +310,7 @@ func TestNoCodeIsLogged(t *testing.T) {
 	}
 	atDispatcher(t, func(o *dispatcher) {
 		c := o.code("acme", consent.ChannelSMS)
-		o.cfg.Log.Info("as somebody may log it", "codes", c, "pointer", &c, "message", Message{ID: "cod_1", To: c.To, Text: c.Code}, "printed", fmt.Sprintf("%+v", c))
+		o.cfg.Log.Info("as somebody may log it", "codes", c, "pointer", &c, "message", Message{ID: "cod_1", To: c.To, Text: c.Code}, "printed", fmt.Sprintf("%+v", c), "nested", []any{c, []*Codes{&c}, map[string]Message{"m": {To: c.To, Text: c.Code}}})
 		assert.Contains(t, o.log.String(), "code [redacted]")
 	})
 }
@@ -542,7 +542,7 @@ func TestANoticeGoesToEachOfItsRecipients(t *testing.T) {
 	})
 }
 
-// TestANoticeOutlastsAnHourlessOutage: it is tried for an hour, not for minutes.
+// TestANoticeIsTriedForAnHour: it is tried for an hour, not for minutes.
 func TestANoticeIsTriedForAnHour(t *testing.T) {
 	atDispatcher(t, func(o *dispatcher) {
 		n := *SecuritySamples("en")[4].Notice

@@ -18,6 +18,7 @@ const (
 	stillStopped // a week after
 	windowCloses // a week before it cannot be renewed any more
 	cannotRenew
+	endUnknown // nobody knows when it ends: told only to who asked for a link
 )
 
 const (
@@ -31,6 +32,8 @@ func situationOf(con *consent.Consent, now time.Time, zone *time.Location) (s si
 	switch status := con.Status(now); {
 	case status == consent.Unrenewable:
 		return cannotRenew, 0
+	case con.LapsesAt.IsZero():
+		return endUnknown, 0
 	case status != consent.Lapsed && con.LapsesAt.Sub(now) >= day:
 		return endsInDays, daysBetween(now, con.LapsesAt, zone)
 	case status != consent.Lapsed && sameDay(now, con.LapsesAt, zone):

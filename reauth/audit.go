@@ -59,6 +59,8 @@ type AuditFilter struct {
 
 // AuditLog keeps the audit.
 type AuditLog interface {
+	// Record writes lines together or not at all. What is no text in them is
+	// replaced, so that no line is lost for what somebody sent.
 	Record(ctx context.Context, lines ...Audit) error
 	ListAudit(ctx context.Context, applicationID string, f AuditFilter) ([]Audit, error)
 }

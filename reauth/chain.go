@@ -102,10 +102,10 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 		return Verified{}, err
 	}
 	made, right, left, err := s.opens(ctx, t.ID, id, typed)
-	if err != nil {
-		return Verified{}, err
-	}
 	c := &Caller{Tenant: t, Who: made.Who, DeviceID: deviceID, IPPrefix: ipPrefix}
+	if err != nil {
+		return Verified{}, s.unopened(ctx, c, &made, err)
+	}
 	at, taken, err := s.guess(ctx, c, nil)
 	if err != nil {
 		return Verified{}, err
@@ -139,11 +139,21 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	if err != nil {
 		return v, err
 	}
-	err = s.Store.Succeed(ctx, Success{
+	return v, s.commit(ctx, c, Success{
 		Who: c.Who, At: s.now(), Proven: &proven, CodeID: made.ID, Issue: token,
 		RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line},
 	})
-	return v, usedUp(err)
+}
+
+// unopened records that a code was asked for whose tries are taken. Of an id
+// that is none there is nobody to tell of.
+func (s *Service) unopened(ctx context.Context, c *Caller, made *Code, cause error) error {
+	if made.ID == "" {
+		return cause
+	}
+	line := s.audit(c, ActionDenied)
+	line.Factor, line.Subject, line.Reason = made.Factor, auditable(made.ID), string(consent.CodeOf(cause))
+	return errors.Join(s.Store.Record(ctx, line), cause)
 }
 
 // issue makes a step token.
@@ -174,7 +184,7 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	line.Factor = Password
 	right, err := s.password(ctx, &st, password)
 	if err != nil {
-		return Verified{}, err
+		return Verified{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, err)
 	}
 	if !right {
 		line.Reason = "wrong_password"
@@ -192,10 +202,9 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	}
 	issued := s.audit(c, ActionTokenIssued)
 	issued.Factor, issued.Reason = Password, string(StepSudo)
-	err = s.Store.Succeed(ctx, Success{
+	return v, s.commit(ctx, c, Success{
 		Who: c.Who, At: s.now(), Proven: &proven, Issue: token, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line, issued},
 	})
-	return v, err
 }
 
 func (s *Service) sudoByToken(ctx context.Context, c *Caller, verification string) (Verified, error) {
@@ -220,7 +229,7 @@ func (s *Service) sudoByToken(ctx context.Context, c *Caller, verification strin
 	}
 	line := s.audit(c, ActionTokenIssued)
 	line.Factor, line.Reason = was.Factor, string(StepSudo)
-	return v, usedUp(s.Store.Succeed(ctx, Success{Who: c.Who, At: s.now(), Token: was.Hash, Issue: token, Log: []Audit{line}}))
+	return v, s.commit(ctx, c, Success{Who: c.Who, At: s.now(), Token: was.Hash, Issue: token, Log: []Audit{line}})
 }
 
 // stepToken finds a live token of exactly this session.
@@ -240,10 +249,24 @@ func (s *Service) stepToken(ctx context.Context, who Who, kind StepKind, text st
 // bound to none.
 func deviceMatches(began, now string) bool { return began == "" || began == now }
 
-// usedUp is the answer to whoever comes second.
+// usedUp is the answer to whoever comes second, or after the user is gone.
 func usedUp(err error) error {
-	if errors.Is(err, consent.ErrClaimLost) {
+	switch {
+	case errors.Is(err, consent.ErrClaimLost):
 		return refuse(CodeProofUsed, "This was used already, or has ended meanwhile.")
+	case errors.Is(err, consent.ErrNotFound):
+		return userUnknown()
+	default:
+		return err
+	}
+}
+
+// commit records a right answer. Whoever comes second with it has guessed
+// nothing, and gets their failure back too.
+func (s *Service) commit(ctx context.Context, c *Caller, won Success) error {
+	err := usedUp(s.Store.Succeed(ctx, won))
+	if err != nil && won.RefundFrom != "" {
+		return s.giveBack(ctx, c, won.RefundFrom, won.Refund, err)
 	}
 	return err
 }

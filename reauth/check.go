@@ -106,13 +106,31 @@ func (s *Service) Check(ctx context.Context, c *Caller, ask Ask) (Checked, error
 	}
 	out.Calls, err = s.count(ctx, c.ApplicationID, BucketCalls+c.UserID, &st.Calls, CallsLimit, CallsPer, out.At, lines...)
 	if err == nil && !out.Calls.OK {
+		if err := s.deniedCall(ctx, c, ask); err != nil {
+			return out, err
+		}
 		err = waitUntil(consent.CodeRateLimited, out.Calls.RetryAt, "This address may be asked 10 times in 5 minutes for a user.")
 	}
 	return out, err
 }
 
+// deniedCall records that a caller ran into the limit, once in a stretch of it:
+// whoever calls on must not fill the audit.
+func (s *Service) deniedCall(ctx context.Context, c *Caller, ask Ask) error {
+	first, err := s.Store.Take(ctx, c.ApplicationID, BucketLimited+c.UserID, s.now().Truncate(CallsPer), 1, 1)
+	if err != nil || !first {
+		return err
+	}
+	line := s.audit(c, ActionLimited)
+	line.Reason, line.Operation = "calls", ask.Operation
+	return s.Store.Record(ctx, line)
+}
+
 // challenge says what is missing, and what it can be proven with.
 func (s *Service) challenge(c *Caller, st *Standing, a Ages, r Requirement) *Challenge {
+	if r.SingleUse() {
+		a = AgesOf(nil, s.now()) // all of it has to be proven for this
+	}
 	ch := NewChallenge(a, EnrolmentOf(st.second()), r)
 	ch.Factors, ch.Start = s.usable(c.Tenant, st), s.BaseURL+"/v1/reverifications"
 	return &ch

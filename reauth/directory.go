@@ -120,8 +120,11 @@ func (s *Service) tenant(ctx context.Context, token string, named []string) (*Te
 		}
 		t = x
 	}
-	if t != nil {
+	switch {
+	case t != nil:
 		return t, nil
+	case d.only != nil: // whatever the token says of itself
+		return d.only, nil
 	}
 	names, err := usertoken.Peek(token)
 	if err != nil {
@@ -134,9 +137,6 @@ func (s *Service) tenant(ctx context.Context, token string, named []string) (*Te
 			}
 			t = x
 		}
-	}
-	if t == nil {
-		t = d.only
 	}
 	if t == nil {
 		return nil, unknown
@@ -179,16 +179,37 @@ func (s *Service) open(x SealedSettings) (Settings, error) {
 	return set, nil
 }
 
+// CheckSettings reports every fault of settings at once, a line each, with the
+// part that it lies in.
+func (s *Service) CheckSettings(set Settings) error {
+	t := &Tenant{Settings: set}
+	rules := s.rules(t)
+	err := errors.Join(within("identity", rules.Validate(s.Targets)), set.Validate(s.NamesOptional))
+	if o := &set.OpenID; o.Issuer+o.ClientID+o.ClientSecret != "" || len(o.Scopes) > 0 {
+		p := s.provider(t)
+		p.RedirectURI = "https://localhost" + PathReturn // the installation's, not the application's to mend
+		err = errors.Join(err, within("openid", p.Validate(s.NamesOptional)))
+	}
+	return err
+}
+
+// within names the part that faults lie in.
+func within(part string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var faults []error
+	for _, f := range joined.Unwrap() {
+		faults = append(faults, fmt.Errorf("%s: %w", part, f))
+	}
+	return errors.Join(faults...)
+}
+
 // PutSettings validates and stores an application's settings. Other replicas
 // follow within seconds.
 func (s *Service) PutSettings(ctx context.Context, set Settings) error {
-	t := &Tenant{Settings: set}
-	rules := s.rules(t)
-	err := errors.Join(set.Validate(s.NamesOptional), rules.Validate(s.Targets))
-	if set.OpenID.Issuer != "" {
-		err = errors.Join(err, s.provider(t).Validate(s.NamesOptional))
-	}
-	if err != nil {
+	if err := s.CheckSettings(set); err != nil {
 		return err
 	}
 	text, err := json.Marshal(set)

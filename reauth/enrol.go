@@ -51,7 +51,7 @@ type Enrollment struct {
 func (s *Service) spend(ctx context.Context, c *Caller, st *Standing, token string) error {
 	now := s.now()
 	denied := func(reason string, a Ages) error {
-		return s.short(ctx, c, st, Use{Operation: OperationFactors}, a, strongest)
+		return s.short(ctx, c, st, OperationFactors, reason, a, strongest)
 	}
 	if token == "" {
 		return denied("no_proof", ages(c, st, now))
@@ -69,7 +69,7 @@ func (s *Service) spend(ctx context.Context, c *Caller, st *Standing, token stri
 	}
 	a := claimsAges(claims, now)
 	if claims.SecondFactorEnrolled != st.second() || !Has(a, EnrolmentOf(st.second()), strongest) {
-		return denied("level", a)
+		return denied(reasonLevel, a)
 	}
 	line := s.audit(c, ActionProofUsed)
 	line.Operation, line.Subject = OperationFactors, claims.ID
@@ -120,6 +120,9 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	for _, old := range st.Factors {
 		if old.Kind == kind && (old.VerifiedAt.IsZero() || kind == KindBackupCodes) {
 			change.Remove = append(change.Remove, old.ID)
+			if !old.VerifiedAt.IsZero() {
+				change.ForgetRefs = append(change.ForgetRefs, old.Ref)
+			}
 		}
 	}
 	line := s.audit(c, ActionFactorAdded)
@@ -241,12 +244,12 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 		return EnrolledFactor{}, err
 	}
 	change := FactorChange{Who: c.Who, At: s.now(), Verify: f.ID, EndsOthers: true}
-	bad, err := s.firstUse(ctx, c, &f, in, &change)
-	if err != nil {
-		return EnrolledFactor{}, s.giveBack(ctx, c, at, err)
-	}
 	line := s.audit(c, ActionFactorCounts)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
+	bad, err := s.firstUse(ctx, c, &f, in, &change)
+	if err != nil {
+		return EnrolledFactor{}, s.unjudged(ctx, c, at, line, err)
+	}
 	if bad != nil {
 		line.Reason = bad.reason
 		if err := s.failed(ctx, c, &st, taken, line); err != nil {
@@ -257,16 +260,17 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	// One authenticator app, one number: the new one takes the place of the old.
 	for _, old := range st.Factors {
 		if old.Kind == f.Kind && old.ID != f.ID && f.Kind != KindPasskey {
-			change.Remove = append(change.Remove, old.ID)
+			change.Remove, change.ForgetRefs = append(change.Remove, old.ID), append(change.ForgetRefs, old.Ref)
 		}
 	}
-	change.ForgetRef, change.Log = f.Ref, []Audit{line}
+	// A number that was a first factor until now is none any more.
+	change.ForgetRefs, change.Log = append(change.ForgetRefs, f.Ref), []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return EnrolledFactor{}, usedUp(err)
+		return EnrolledFactor{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, usedUp(err))
 	}
 	f.VerifiedAt = change.At
 	s.tellChange(c, &st, EventFactorAdded, &f.EnrolledFactor)
-	return f.EnrolledFactor, s.giveBack(ctx, c, at, nil)
+	return f.EnrolledFactor, s.giveBack(ctx, c, BucketFailures+c.UserID, at, nil)
 }
 
 func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in Proof, change *FactorChange) (*wrong, error) {
@@ -322,7 +326,7 @@ func (s *Service) RemoveFactor(ctx context.Context, c *Caller, id, token string)
 	f := st.Factors[i]
 	line := s.audit(c, ActionFactorRemoved)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
-	change := FactorChange{Who: c.Who, At: s.now(), Remove: []string{id}, EndsOthers: true, ForgetRef: f.Ref, Log: []Audit{line}}
+	change := FactorChange{Who: c.Who, At: s.now(), Remove: []string{id}, EndsOthers: true, ForgetRefs: []string{f.Ref}, Log: []Audit{line}}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
 		return usedUp(err)
 	}

@@ -67,7 +67,16 @@ func (s *Service) keep(ctx context.Context, rv *Reverification, t trip) error {
 	if err != nil {
 		return err
 	}
-	return s.Store.Prepare(ctx, rv.Who, rv.ID, sealed)
+	return s.prepare(ctx, rv, sealed)
+}
+
+// prepare keeps a challenge. The reverification may have ended meanwhile.
+func (s *Service) prepare(ctx context.Context, rv *Reverification, sealed consent.Sealed) error {
+	err := s.Store.Prepare(ctx, rv.Who, rv.ID, sealed)
+	if errors.Is(err, consent.ErrNotFound) {
+		return refuse(CodeReverificationEnded, "This reverification is complete, or has ended meanwhile. Begin a new one.")
+	}
+	return err
 }
 
 func (s *Service) kept(rv *Reverification, sealed consent.Sealed) (trip, error) {
@@ -198,14 +207,15 @@ func (s *Service) finishTrip(ctx context.Context, c *Caller, rv *Reverification,
 	if err != nil {
 		answer := identityFailed(err)
 		if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, idp.ErrDenied) {
-			return View{}, s.giveBack(ctx, c, at, answer)
+			return View{}, s.unjudged(ctx, c, at, line, answer)
 		}
 		line.Reason = string(consent.CodeOf(answer))
 		return View{}, errors.Join(s.failed(ctx, c, &st, taken, line), answer)
 	}
 	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line}}
-	// The provider's clock may be a little ahead of ours.
-	proven := Proven{Factor: IDP, Role: role, At: earlier(result.AuthTime, won.At)}
+	// The provider's clock may be a little ahead of ours, or behind it (see
+	// idp.Want): what it says comes after the start.
+	proven := Proven{Factor: IDP, Role: role, At: later(earlier(result.AuthTime, won.At), again.CreatedAt)}
 	return s.succeed(ctx, c, &st, &again, r, proven, won)
 }
 
@@ -218,6 +228,13 @@ func earlier(a, b time.Time) time.Time {
 
 // Cancelled reports whether the user, or their provider, said no to the sign-in.
 func Cancelled(err error) bool { return errors.Is(err, idp.ErrDenied) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
 
 // identityFailed says what came of a visit to the identity provider.
 func identityFailed(err error) error {

@@ -78,13 +78,25 @@ func ages(c *Caller, st *Standing, now time.Time) Ages {
 		proven = append(proven, Proven{Factor: IDP, Role: First, At: at})
 	}
 	a := AgesOf(proven, now)
-	if c.Token.FVA != nil && c.Token.IssuedAt.After(st.ClearedAt) {
-		a = a.Or(AgesOfFVA(c.Token.FVA, c.Token.IssuedAt, now))
+	if fva := c.Token.FVA; fva != nil {
+		a = a.Or(AgesOfFVA(sinceCleared(fva, c.Token.IssuedAt, st.ClearedAt), c.Token.IssuedAt, now))
 	}
 	if at := c.Token.AuthTime; at.After(st.ClearedAt) && !at.IsZero() && multiple(c.Token.AMR) {
 		a = a.Or(AgesOfFVA(&[2]int{0, 0}, at, now))
 	}
 	return a
+}
+
+// sinceCleared leaves of a token's fva what was proven after a session was
+// ended: an age is up to a minute more than it says.
+func sinceCleared(fva *[2]int, iat, cleared time.Time) *[2]int {
+	left := *fva
+	for i, n := range left {
+		if !cleared.IsZero() && n >= 0 && !iat.Add(-time.Duration(n+1)*time.Minute).After(cleared) {
+			left[i] = -1
+		}
+	}
+	return &left
 }
 
 // multiple reports whether a token's amr claims more than one factor (RFC 8176).

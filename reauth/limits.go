@@ -70,25 +70,23 @@ func (s *Service) locked(ctx context.Context, c *Caller, taken Taken) error {
 	return waitUntil(CodeLocked, taken.RetryAt, "Too many wrong answers within an hour. Nothing can be proven until then; it opens by itself.")
 }
 
-// failed records a wrong answer. Where it was the last one, the user is told.
+// failed records a wrong answer. Where it was the last one, the user is told, by
+// one message an hour however often it opens and locks again.
 func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken Taken, line Audit) error {
 	line.Action = ActionFailed
-	lines := []Audit{line}
-	first := false
-	if taken.Remaining == 0 {
-		until := s.now().Add(taken.Reset)
-		var err error
-		if first, err = s.Store.Take(ctx, c.ApplicationID, "locked:"+c.UserID, s.now().Truncate(failuresPer), 1, 1); err != nil {
-			return err
-		}
-		if first {
-			locked := s.audit(c, ActionLocked)
-			locked.Reason = "failures"
-			lines = append(lines, locked)
-			defer s.Messenger.Tell(Notice{Application: &c.Tenant.Application, User: &st.User, Event: EventLocked, Until: until})
-		}
+	if taken.Remaining > 0 {
+		return s.Store.Record(ctx, line)
 	}
-	return s.Store.Record(ctx, lines...)
+	locked := s.audit(c, ActionLocked)
+	locked.Reason = "failures"
+	if err := s.Store.Record(ctx, line, locked); err != nil {
+		return err
+	}
+	first, err := s.Store.Take(ctx, c.ApplicationID, BucketLocked+c.UserID, s.now().Truncate(failuresPer), 1, 1)
+	if err == nil && first {
+		s.Messenger.Tell(Notice{Application: &c.Tenant.Application, User: &st.User, Event: EventLocked, Until: s.now().Add(taken.Reset)})
+	}
+	return err
 }
 
 // incorrect is the answer to a wrong code or password.

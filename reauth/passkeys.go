@@ -106,6 +106,9 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 		verification = passkey.Required
 	}
 	options, session, err := relying(c.Tenant).BeginAssertion(now, user.Handle, creds, verification)
+	if errors.Is(err, passkey.ErrUnknownCredential) {
+		return Prepared{}, refuse(CodeStrategyUnavailable, "The user has no passkey that does here: this level wants one that verifies them, by a PIN or a finger.")
+	}
 	if err != nil {
 		return Prepared{}, err
 	}
@@ -113,7 +116,7 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 	if err != nil {
 		return Prepared{}, err
 	}
-	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.Store.Prepare(ctx, c.Who, rv.ID, sealed)
+	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.prepare(ctx, rv, sealed)
 }
 
 func (s *Service) judgePasskey(ctx context.Context, c *Caller, rv *Reverification, answer json.RawMessage, p *Proven, won *Success) (*wrong, error) {

@@ -88,7 +88,7 @@ func (s *Service) Begin(ctx context.Context, c *Caller, in Begin) (View, error) 
 		rv.CompletedAt = now
 	}
 	if err := s.Store.CreateReverification(ctx, rv, line); err != nil {
-		return View{}, err
+		return View{}, usedUp(err)
 	}
 	return s.view(ctx, c, &st, &rv)
 }
@@ -319,7 +319,7 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	proven := Proven{Factor: in.Strategy, Role: role, At: won.At}
 	wrong, err := s.judge(ctx, c, &st, &rv, in, &proven, &won)
 	if err != nil {
-		return View{}, s.giveBack(ctx, c, at, err)
+		return View{}, s.unjudged(ctx, c, at, line, err)
 	}
 	if wrong != nil {
 		line.Reason = wrong.reason
@@ -334,7 +334,8 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 // succeed records a right answer, and completes the reverification by it.
 func (s *Service) succeed(ctx context.Context, c *Caller, st *Standing, rv *Reverification, r Requirement, proven Proven, won Success) (View, error) {
 	won.Proven = &proven
-	rv.Proven = append(slices.Clone(rv.Proven), proven)
+	again := func(p Proven) bool { return p.Factor == proven.Factor && p.Role == proven.Role && p.Ref == proven.Ref }
+	rv.Proven = append(slices.DeleteFunc(slices.Clone(rv.Proven), again), proven)
 	if rv.status(r, won.At) == Complete {
 		won.Complete = true
 		rv.CompletedAt = won.At
@@ -344,7 +345,7 @@ func (s *Service) succeed(ctx context.Context, c *Caller, st *Standing, rv *Reve
 		done.Level, done.Operation, done.Subject = rv.Level, rv.Operation, rv.ID
 		won.Log = append(won.Log, done)
 	}
-	if err := usedUp(s.Store.Succeed(ctx, won)); err != nil {
+	if err := s.commit(ctx, c, won); err != nil {
 		return View{}, err
 	}
 	st.Proven = append(st.Proven, proven)
@@ -404,9 +405,19 @@ func (s *Service) judgeCode(ctx context.Context, c *Caller, rv *Reverification, 
 	return nil, err
 }
 
-// giveBack returns a failure that was none: the answer could not be judged.
-func (s *Service) giveBack(ctx context.Context, c *Caller, at time.Time, cause error) error {
-	bucket := BucketFailures + c.UserID
+// unjudged records an answer that could not be compared with anything, which
+// is no failure of the user's.
+func (s *Service) unjudged(ctx context.Context, c *Caller, at time.Time, line Audit, cause error) error {
+	if code := consent.CodeOf(cause); code != "" {
+		line.Action, line.Reason = ActionDenied, string(code)
+		cause = errors.Join(s.Store.Record(ctx, line), cause)
+	}
+	return s.giveBack(ctx, c, BucketFailures+c.UserID, at, cause)
+}
+
+// giveBack takes a stamp out of a window: what it was for did not happen. cause
+// is why, and comes back.
+func (s *Service) giveBack(ctx context.Context, c *Caller, bucket string, at time.Time, cause error) error {
 	for range swapTries {
 		text, err := s.Store.Window(ctx, c.ApplicationID, bucket)
 		if err != nil {

@@ -106,6 +106,13 @@ func (s *Service) RotateKeys(ctx context.Context) error {
 	return s.addKey(ctx, keys, s.now())
 }
 
+// CheckKeys reports a key that cannot be opened: sealed under other keys than
+// these.
+func (s *Service) CheckKeys(ctx context.Context) error {
+	_, err := s.readKeys(ctx)
+	return err
+}
+
 // JWKS returns the keys that verify proofs (RFC 7517), and for how long they
 // may be kept.
 func (s *Service) JWKS(ctx context.Context) ([]byte, time.Duration, error) {

@@ -45,6 +45,11 @@ func (s *Service) send(ctx context.Context, c *Caller, st *Standing, x sending) 
 		return Code{}, err
 	}
 	_, address, err := s.ref(c.ApplicationID, x.to)
+	if err == nil && x.hollow {
+		// Counted by the caller too: others' limits are not theirs to use up, or to
+		// learn of.
+		_, address, err = s.ref(c.ApplicationID, c.UserID+"\x00"+x.to)
+	}
 	if err != nil {
 		return Code{}, err
 	}
@@ -75,13 +80,32 @@ func (s *Service) send(ctx context.Context, c *Caller, st *Standing, x sending) 
 		return Code{}, s.tooSoon(ctx, c, x, earlier.Add(x.pause))
 	}
 	if err != nil || x.hollow {
-		return made, err
+		return made, usedUp(err)
 	}
+	unsent := line
 	line.ID = "" // made when it is recorded
-	return made, s.Messenger.SendCode(CodeMessage{
+	err = s.Messenger.SendCode(CodeMessage{
 		Application: &c.Tenant.Application, User: &st.User, Audit: line, Channel: x.channel(), To: x.to, Code: digits,
 		Operation: x.operation, Details: x.details, ExpiresAt: made.ExpiresAt,
 	})
+	if err != nil {
+		return made, s.unsent(ctx, x, &made, unsent, err)
+	}
+	return made, nil
+}
+
+// unsent ends a code for which there was no room. Where the answer must not
+// tell whether anything is sent, it is what it would have been.
+func (s *Service) unsent(ctx context.Context, x sending, made *Code, line Audit, cause error) error {
+	s.Log.Error("a code was not sent", "application", made.ApplicationID, "error", cause)
+	line.ID, line.Action, line.Reason = s.NewID(), ActionCodeUnsent, "no_room"
+	if x.purpose == PurposeVerification {
+		return s.Store.Record(ctx, line)
+	}
+	if err := s.Store.EndCode(ctx, made.ApplicationID, made.ID, s.now(), line); err != nil {
+		return usedUp(err)
+	}
+	return waitUntil(CodeSendLimited, made.CreatedAt.Add(resendAfter), "Too many messages are under way. Ask again in a moment.")
 }
 
 // CodeSent records what became of a code: reason is empty where a server took
@@ -108,9 +132,18 @@ func (s *Service) limited(ctx context.Context, c *Caller, x sending, at time.Tim
 }
 
 // admit counts a code against the limits of the user and of the address, and an
-// SMS against the application's budget. What is hollow counts alike.
-func (s *Service) admit(ctx context.Context, c *Caller, x sending, address []byte, now time.Time) error {
-	for _, bucket := range []string{BucketSends + c.UserID, BucketAddress + string(hexed(address))} {
+// SMS against the application's budget. What is hollow counts alike. What is
+// denied counts nowhere.
+func (s *Service) admit(ctx context.Context, c *Caller, x sending, address []byte, now time.Time) (err error) {
+	var counted []string
+	defer func() {
+		for _, bucket := range counted {
+			if err != nil {
+				err = s.giveBack(ctx, c, bucket, now, err)
+			}
+		}
+	}()
+	for _, bucket := range []string{BucketSends + c.UserID, BucketAddress + hexed(address)} {
 		taken, err := s.count(ctx, c.ApplicationID, bucket, nil, sendsLimit, sendsPer, now)
 		if err != nil {
 			return err
@@ -118,6 +151,7 @@ func (s *Service) admit(ctx context.Context, c *Caller, x sending, address []byt
 		if !taken.OK {
 			return s.limited(ctx, c, x, taken.RetryAt, "sends", "Five codes an hour are sent to a person. Use the newest one, or wait.")
 		}
+		counted = append(counted, bucket)
 	}
 	if x.factor != PhoneCode {
 		return nil
@@ -128,7 +162,7 @@ func (s *Service) admit(ctx context.Context, c *Caller, x sending, address []byt
 	}
 	ok, err := s.Store.Take(ctx, c.ApplicationID, "code_sms", day, 1, most)
 	if err == nil && !ok {
-		err = s.limited(ctx, c, x, day.Add(24*time.Hour), "sms_budget", "The application's budget of SMS for today is used up. Use another factor.")
+		return s.limited(ctx, c, x, day.Add(24*time.Hour), "sms_budget", "The application's budget of SMS for today is used up. Use another factor.")
 	}
 	return err
 }

@@ -158,7 +158,11 @@ func (s *Service) audit(c *Caller, a Action) Audit {
 func (s *Service) standing(ctx context.Context, who Who) (Standing, error) {
 	st, err := s.Store.Standing(ctx, who)
 	if errors.Is(err, consent.ErrNotFound) {
-		return st, refuse(CodeUserUnknown, "The user of this token is not known here, or was erased. The application registers users with PUT /v1/users/{id}.")
+		return st, userUnknown()
 	}
 	return st, err
+}
+
+func userUnknown() *consent.Error {
+	return refuse(CodeUserUnknown, "The user of this token is not known here, or was erased. The application registers users with PUT /v1/users/{id}.")
 }

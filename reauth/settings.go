@@ -1,6 +1,7 @@
 package reauth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -42,7 +43,39 @@ type Identity struct {
 	TrustAuthTime bool          `json:"trust_auth_time,omitempty"`
 	TrustAMR      bool          `json:"trust_amr,omitempty"`
 	TrustFVA      bool          `json:"trust_fva,omitempty"`
-	MaxTokenAge   time.Duration `json:"max_token_age,omitempty"` // since iat; 0 takes 24 hours
+	MaxTokenAge   time.Duration `json:"-"` // since iat; 0 takes 24 hours; written as "24h"
+}
+
+// identityText is an Identity as it is written: a duration in a document that
+// people may have to read is no number of nanoseconds.
+type identityText struct {
+	*plainIdentity
+	MaxTokenAge string `json:"max_token_age,omitempty"`
+}
+
+type plainIdentity Identity
+
+// MarshalJSON implements json.Marshaler.
+func (i Identity) MarshalJSON() ([]byte, error) {
+	text := identityText{plainIdentity: (*plainIdentity)(&i)}
+	if i.MaxTokenAge != 0 {
+		text.MaxTokenAge = i.MaxTokenAge.String()
+	}
+	return json.Marshal(text)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *Identity) UnmarshalJSON(b []byte) error {
+	text := identityText{plainIdentity: (*plainIdentity)(i)}
+	if err := json.Unmarshal(b, &text); err != nil || text.MaxTokenAge == "" {
+		return err
+	}
+	age, err := time.ParseDuration(text.MaxTokenAge)
+	if err != nil {
+		return fmt.Errorf("max_token_age: %w", err)
+	}
+	i.MaxTokenAge = age
+	return nil
 }
 
 // Passkeys are an application's relying party (WebAuthn 5.4.2).
@@ -89,7 +122,7 @@ func (s *Settings) Validate(namesOptional bool) error {
 	}
 	if s.Passkeys.RPID != "" || len(s.Passkeys.Origins) > 0 {
 		if err := (passkey.Relying{ID: s.Passkeys.RPID, Name: "-", Origins: s.Passkeys.Origins}).Validate(); err != nil {
-			fault("passkeys: %w", err)
+			faults = append(faults, within("passkeys", err))
 		}
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })

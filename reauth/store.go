@@ -11,7 +11,8 @@ import (
 // method is one atomic step, with its lines of audit. Methods answer
 // consent.ErrNotFound where the row that they are about does not exist in that
 // application, and the other sentinels of package consent where their comment
-// says so; any other error is the database's.
+// says so, and then nothing of the step is recorded; consent.ErrRejected where
+// a value cannot be kept, like a NUL; any other error is the database's.
 //
 // Every method that is about one application takes its id, and sees nothing of
 // the others (law 8). Only AllSettings, proof keys and Tidy look across.
@@ -26,9 +27,10 @@ type Store interface {
 	AuditLog
 
 	// TidyReauth deletes, up to limit rows of a kind, what nobody can ask for any
-	// more: codes, reverifications, tokens and proofs that ended before now less
-	// a day, answers kept for their idempotency key, windows and sessions that
-	// say nothing any more. It reports how many went.
+	// more: codes, reverifications, tokens and proofs whose time was over a day
+	// before now, answers of a day ago, windows that nothing was counted in for a
+	// day, and sessions in which nothing was proven for 100 days, which no level
+	// looks back to. It reports how many went.
 	TidyReauth(ctx context.Context, now time.Time, limit int) (int, error)
 }
 
@@ -92,6 +94,8 @@ const (
 	// BucketLocked is by user too, but counted with Take: that the user was told
 	// of a lock.
 	BucketLocked = "locked:"
+	// BucketLimited likewise: that a denied call stands in the audit.
+	BucketLimited = "limited:"
 )
 
 // Standings read who is asking, and count what they do.
@@ -101,14 +105,16 @@ type Standings interface {
 	// Window returns a window's text, empty where there is none.
 	Window(ctx context.Context, applicationID, bucket string) (string, error)
 	// SwapWindow writes a window that is still as it was read, with the lines of
-	// audit, and reports whether it was. An empty old is one that is not there.
+	// audit, and reports whether it was. An empty old is one that is not there,
+	// or was emptied. Without lines it is one statement.
 	SwapWindow(ctx context.Context, applicationID, bucket, old, changed string, at time.Time, log ...Audit) (bool, error)
 	// Take counts n of what in a period against most, and reports whether so many
-	// were left.
+	// were left. Only the latest period of each is kept.
 	Take(ctx context.Context, applicationID, what string, period time.Time, n, most int) (bool, error)
 	// Clear ends all that is live of a session, or of all sessions of a user
 	// where SessionID is empty: codes, reverifications, proofs, step tokens, and
-	// what was proven.
+	// what was proven. From then on only what is proven later counts, in sessions
+	// that were never seen too. ClearedAt never goes back.
 	Clear(ctx context.Context, who Who, at time.Time, log Audit) error
 }
 
@@ -147,7 +153,8 @@ const MaxTries = 5
 // Codes keeps codes.
 type Codes interface {
 	// BeginCode ends the session's live code of that purpose and stores this one.
-	// consent.ErrBusy where that was made after notBefore; earlier says when.
+	// consent.ErrBusy where that was made after notBefore; earlier says when. So it
+	// is of several at once, of which one is stored.
 	BeginCode(ctx context.Context, c Code, notBefore time.Time, log ...Audit) (earlier time.Time, err error)
 	// LiveCode finds the session's live code of a purpose, without taking a try.
 	LiveCode(ctx context.Context, who Who, p Purpose, now time.Time) (Code, error)
@@ -155,7 +162,8 @@ type Codes interface {
 	// consent.ErrNotFound where it is not live any more, consent.ErrClaimLost
 	// where all tries are taken; the code comes back with that too.
 	TryCode(ctx context.Context, applicationID, id string, now time.Time) (Code, error)
-	// EndCode makes a code worthless, and deletes no trace of it.
+	// EndCode makes a code worthless, and deletes no trace of it. Ending it again
+	// is no error.
 	EndCode(ctx context.Context, applicationID, id string, at time.Time, log ...Audit) error
 }
 
@@ -185,12 +193,15 @@ type Reverifications interface {
 	// it brings beside the id has to prove that it is the one that left.
 	ReverificationByID(ctx context.Context, applicationID, id string) (Reverification, error)
 	// Prepare keeps a challenge in the place of one that was there.
+	// consent.ErrNotFound where the reverification is complete or has ended.
 	Prepare(ctx context.Context, who Who, id string, challenge consent.Sealed, log ...Audit) error
 	// TakePrepared returns the challenge and forgets it: it is good for one answer.
+	// consent.ErrNotFound where there is none, or the reverification is over.
 	TakePrepared(ctx context.Context, who Who, id string) (consent.Sealed, error)
 	// Succeed records a right answer, with all that follows from it, in one step.
-	// consent.ErrClaimLost where a part of it was used up, or has ended, meanwhile:
-	// then nothing of it is recorded.
+	// consent.ErrClaimLost where a part of it is not there, was used up or has
+	// ended meanwhile, or is another session's; where its idempotency key has an
+	// answer; and where At is not later than the session's end.
 	Succeed(ctx context.Context, s Success) error
 }
 
@@ -217,12 +228,13 @@ type Success struct {
 	Log []Audit
 }
 
-// FactorStep moves a factor on, and never back.
+// FactorStep moves a factor that counts on, and never back. With neither step
+// nor secret it only says that it was used.
 type FactorStep struct {
 	FactorID string
 	LastStep int64          // TOTP: must be above the one that stands; 0: is left
 	Secret   consent.Sealed // passkey: the credential with its new counter; nil: is left
-	Was      consent.Sealed // passkey: what Secret replaces must still stand there
+	Was      consent.Sealed // passkey: what Secret replaces, byte for byte
 }
 
 // BackupUse is one backup code.
@@ -267,22 +279,23 @@ type FactorRecord struct {
 }
 
 // FactorChange is a change of what a user can prove with. It ends the user's
-// live codes, reverifications, proofs and step tokens, unless it only adds what
-// does not count yet.
+// live codes, reverifications, proofs and step tokens in all sessions, unless it
+// only adds or removes what does not count yet.
 type FactorChange struct {
 	Who
 	At          time.Time
 	Add         *FactorRecord
 	BackupCodes [][]byte // hashes, of Add
-	// Verify is a factor that counts from now on, with this secret and step.
+	// Verify is a factor that counts from now on, with this secret and step; no
+	// secret leaves that which is there.
 	// consent.ErrClaimLost where it counts already or is gone.
 	Verify     string
 	Secret     consent.Sealed
 	LastStep   int64
 	CodeID     string   // the code that proved it is used up
-	Remove     []string // factors
-	ForgetRef  string   // what was proven by this, in any session, no longer counts
-	EndsOthers bool
+	Remove     []string // factors; consent.ErrClaimLost where one is gone
+	ForgetRefs []string // what was proven by these, in any session, no longer counts
+	EndsOthers bool     // ends what is live where only something is added too
 	Log        []Audit
 }
 
@@ -328,10 +341,11 @@ const AnswerFor = time.Minute
 type Proofs interface {
 	Proof(ctx context.Context, applicationID, id string) (ProofRecord, error)
 	// UseProof uses a proof up, and keeps the answer where its Key is set.
-	// consent.ErrClaimLost where it was used or has ended.
+	// consent.ErrClaimLost where it was used or has ended, or where the key has an
+	// answer, which was given less than AnswerFor ago.
 	UseProof(ctx context.Context, applicationID, id string, at time.Time, a Answer, log ...Audit) error
 	StepToken(ctx context.Context, applicationID string, kind StepKind, hash []byte) (StepToken, error)
-	// Answered returns what was answered to an idempotency key since.
+	// Answered returns what was answered to an idempotency key later than since.
 	Answered(ctx context.Context, applicationID, key string, since time.Time) (Answer, error)
 }
 

@@ -1,6 +1,11 @@
 package reauth
 
-import "context"
+import (
+	"context"
+	"errors"
+
+	"github.com/reconsent/reconsent/consent"
+)
 
 // tidyBatch bounds one run of Upkeep.
 const tidyBatch = 1000
@@ -19,7 +24,8 @@ func (s *Service) Upkeep(ctx context.Context) error {
 		}
 	}
 	for _, id := range keys.Gone(now) {
-		if err := s.Store.DropProofKey(ctx, id); err != nil {
+		// Another replica may have been quicker.
+		if err := s.Store.DropProofKey(ctx, id); err != nil && !errors.Is(err, consent.ErrNotFound) {
 			return err
 		}
 	}

@@ -35,12 +35,8 @@ type Used struct {
 	AMR      []string  `json:"amr"`
 }
 
-// maxKey is the length of an idempotency key, in bytes; answerKept is for how
-// long it gives the same answer.
-const (
-	maxKey     = 256
-	answerKept = time.Minute
-)
+// maxKey is the length of an idempotency key, in bytes.
+const maxKey = 256
 
 // Use uses up a proof, a code or a sudo token: of many at once one succeeds.
 func (s *Service) Use(ctx context.Context, applicationID string, in Use) (Used, error) {
@@ -73,8 +69,9 @@ func (s *Service) Use(ctx context.Context, applicationID string, in Use) (Used, 
 	default:
 		used, err = s.useCode(ctx, c, &st, in, answer)
 	}
-	// Of two with the same key at once, the second is told what the first was.
-	if e, ok := errors.AsType[*consent.Error](err); ok && e.Code == CodeProofUsed && in.IdempotencyKey != "" {
+	// Of two with the same key at once, the second is told what the first was,
+	// wherever it found that the first had been there.
+	if consent.CodeOf(err) != "" && in.IdempotencyKey != "" {
 		if again, done, fault := s.answered(ctx, &answer); done || fault != nil {
 			return again, fault
 		}
@@ -118,7 +115,7 @@ func (s *Service) digest(in Use) ([]byte, error) {
 
 // answered finds what the same request was answered a moment ago.
 func (s *Service) answered(ctx context.Context, a *Answer) (Used, bool, error) {
-	was, err := s.Store.Answered(ctx, a.ApplicationID, a.Key, s.now().Add(-answerKept))
+	was, err := s.Store.Answered(ctx, a.ApplicationID, a.Key, s.now().Add(-AnswerFor))
 	if errors.Is(err, consent.ErrNotFound) {
 		return Used{}, false, nil
 	}
@@ -173,7 +170,7 @@ func (s *Service) useProof(ctx context.Context, c *Caller, st *Standing, in Use,
 		return Used{}, err
 	}
 	if !s.meets(claims, record, r, now) {
-		return Used{}, s.short(ctx, c, st, in, claimsAges(claims, now), r)
+		return Used{}, s.short(ctx, c, st, in.Operation, reasonLevel, claimsAges(claims, now), r)
 	}
 	used := Used{Valid: true, Level: record.Level, AuthTime: claims.AuthTime, AMR: claims.AMR}
 	if err := answer.says(used); err != nil {
@@ -268,10 +265,13 @@ func claimsAges(claims proof.Claims, now time.Time) Ages {
 	return AgesOf(list, now)
 }
 
+// reasonLevel is that too little was proven.
+const reasonLevel = "level"
+
 // short is the challenge as a backend gets it.
-func (s *Service) short(ctx context.Context, c *Caller, st *Standing, in Use, a Ages, r Requirement) error {
+func (s *Service) short(ctx context.Context, c *Caller, st *Standing, operation, reason string, a Ages, r Requirement) error {
 	line := s.audit(c, ActionDenied)
-	line.Operation, line.Level, line.Reason = in.Operation, r.String(), "level"
+	line.Operation, line.Level, line.Reason = operation, r.String(), reason
 	if err := s.Store.Record(ctx, line); err != nil {
 		return err
 	}
@@ -308,7 +308,7 @@ func (s *Service) useSudo(ctx context.Context, c *Caller, st *Standing, in Use, 
 	if answer.Key != "" {
 		won.Answer = &answer
 	}
-	return used, usedUp(s.Store.Succeed(ctx, won))
+	return used, s.commit(ctx, c, won)
 }
 
 // sudoGone tells a token that was used from one that never was any.
@@ -338,7 +338,7 @@ func (s *Service) enough(ctx context.Context, c *Caller, st *Standing, in Use, p
 	a := AgesOf(append([]Proven{p}, st.Proven...), now)
 	// What is bound at its use only never agreed to the details.
 	if r.SCA || r.Fresh || !Has(a, EnrolmentOf(st.second()), r) {
-		return Used{}, s.short(ctx, c, st, in, a, r)
+		return Used{}, s.short(ctx, c, st, in.Operation, reasonLevel, a, r)
 	}
 	used := Used{Valid: true, Level: r.String(), AuthTime: p.At.Truncate(time.Second), AMR: methods(p)}
 	return used, answer.says(used)
@@ -364,7 +364,7 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 	}
 	made, right, left, err := s.opens(ctx, c.ApplicationID, live.ID, in.Code)
 	if err != nil {
-		return Used{}, err
+		return Used{}, s.unopened(ctx, c, &made, err)
 	}
 	at, taken, err := s.guess(ctx, c, &st.Failures)
 	if err != nil {
@@ -387,5 +387,5 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 	if answer.Key != "" {
 		won.Answer = &answer
 	}
-	return used, usedUp(s.Store.Succeed(ctx, won))
+	return used, s.commit(ctx, c, won)
 }

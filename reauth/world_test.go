@@ -2,11 +2,13 @@ package reauth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,7 +60,26 @@ type world struct {
 	app   consent.Application
 	clock *clock
 	post  *post
+	logs  *logs
 	url   string
+}
+
+// logs is what the replicas of a world write about themselves.
+type logs struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (l *logs) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(b)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
 }
 
 type clock struct{ at atomic.Int64 }
@@ -73,11 +94,15 @@ type post struct {
 	mu      sync.Mutex
 	codes   []reauth.CodeMessage
 	notices []reauth.Notice
+	full    bool
 }
 
 func (p *post) SendCode(m reauth.CodeMessage) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.full {
+		return errors.New("too many messages are under way")
+	}
 	p.codes = append(p.codes, m)
 	return nil
 }
@@ -101,7 +126,7 @@ func (w *world) code() string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, clock: &clock{}, post: &post{}}
+	w := &world{T: t, clock: &clock{}, post: &post{}, logs: &logs{}}
 	w.clock.at.Store(start.UnixMicro())
 	var err error
 	w.keys, err = seal.Generate()
@@ -127,13 +152,20 @@ func newID() string { return fmt.Sprintf("%012d", serial.Add(1)) }
 // another is one more replica on the same database.
 func (w *world) another() *reauth.Service {
 	w.Helper()
+	return w.over(w.store)
+}
+
+// over is a replica that reaches the database through store.
+func (w *world) over(store reauth.Store) *reauth.Service {
+	w.Helper()
+	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	targets := outbound.NewTargets(true)
-	tokens := usertoken.New(usertoken.Config{Targets: targets, Now: w.clock.Now, Log: slog.New(slog.DiscardHandler)})
+	tokens := usertoken.New(usertoken.Config{Targets: targets, Now: w.clock.Now, Log: log})
 	w.Cleanup(tokens.Close)
 	return reauth.New(reauth.Config{
-		Store: w.store, Applications: w.store, Keys: w.keys, Tokens: tokens, Passwords: password.New(2),
+		Store: store, Applications: w.store, Keys: w.keys, Tokens: tokens, Passwords: password.New(2),
 		Identity:  idp.New(idp.Config{HTTP: http.DefaultClient, Now: w.clock.Now, Loopback: true}),
-		Messenger: w.post, Now: w.clock.Now, NewID: newID, Log: slog.New(slog.DiscardHandler), BaseURL: ourBase, Targets: targets, NamesOptional: true,
+		Messenger: w.post, Now: w.clock.Now, NewID: newID, Log: log, BaseURL: ourBase, Targets: targets, NamesOptional: true,
 	})
 }
 
@@ -145,7 +177,7 @@ func (w *world) application(slug string) consent.Application {
 	require.NoError(w, w.PutSettings(w.Context(), reauth.Settings{
 		ApplicationID: a.ID,
 		Identity:      reauth.Identity{Algorithms: []string{"HS256"}, Secret: jwtKey + slug},
-		Operations:    map[string]string{"transfer": "strict", "profile": "medium"},
+		Operations:    map[string]string{"transfer": "strict", "profile": "medium", "pay": "sca", "close": "critical"},
 		Passkeys:      reauth.Passkeys{RPID: "app.example", Origins: []string{"https://app.example"}},
 	}))
 	return a
@@ -169,7 +201,9 @@ func (w *world) token(a *consent.Application, claims jwt.MapClaims) string {
 	w.Helper()
 	all := jwt.MapClaims{"sub": "ada", "sid": "s1", "iat": w.clock.Now().Unix(), "exp": w.clock.Now().Add(time.Hour).Unix()}
 	for k, v := range claims {
-		all[k] = v
+		if all[k] = v; v == nil {
+			delete(all, k)
+		}
 	}
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, all).SignedString([]byte(jwtKey + a.Slug))
 	require.NoError(w, err)

@@ -39,6 +39,8 @@ type Job struct {
 	// Workers is how many of the queue's jobs run at a time in this process; 0
 	// takes Config.Workers. Where jobs share a queue, the most that one asks for.
 	Workers int
+	// Urgent work goes before what else waits in its queue.
+	Urgent bool
 }
 
 // Config is what a Scheduler is made of.
@@ -73,6 +75,7 @@ type Scheduler struct {
 	db     *sql.DB
 	sqlite bool
 	queues map[string]string // by kind; what is missing has the default
+	urgent map[string]bool   // by kind
 }
 
 // Migrate brings River's tables up to date.
@@ -123,12 +126,13 @@ func New(cfg Config) (*Scheduler, error) {
 		cfg.Workers = defaultWorkers
 	}
 	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, scheduleQueue: {MaxWorkers: scheduleWorkers}}
-	queueOf := map[string]string{}
+	queueOf, urgent := map[string]string{}, map[string]bool{}
 	for _, j := range cfg.Jobs {
 		if j.Queue != "" {
 			queues[j.Queue] = river.QueueConfig{MaxWorkers: max(queues[j.Queue].MaxWorkers, cmp.Or(j.Workers, cfg.Workers))}
 			queueOf[j.Kind] = j.Queue
 		}
+		urgent[j.Kind] = j.Urgent
 		river.AddWorkerArgs(workers, args{kind: j.Kind}, &worker{job: j, log: cfg.Log, now: cfg.Now})
 		if j.Every != nil {
 			periodic = append(periodic, river.NewPeriodicJob(j.Every, func() (river.JobArgs, *river.InsertOpts) {
@@ -156,7 +160,7 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
-	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite, queues: queueOf}, nil
+	return &Scheduler{client: client, db: cfg.DB, sqlite: cfg.SQLite, queues: queueOf, urgent: urgent}, nil
 }
 
 // quiet keeps River's own chatter out of the log; what it warns of stays.
@@ -246,11 +250,21 @@ func (s *Scheduler) Run(ctx context.Context, drain time.Duration) error {
 	return nil
 }
 
+// River's priorities: the lower goes first.
+const (
+	urgentPriority = 1
+	usualPriority  = 2
+)
+
 // Enqueue adds a job for each key to a transaction.
 func (s *Scheduler) Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error {
+	priority := usualPriority
+	if s.urgent[kind] {
+		priority = urgentPriority
+	}
 	params := make([]river.InsertManyParams, len(keys))
 	for i, key := range keys {
-		params[i] = river.InsertManyParams{Args: args{kind: kind, Key: key}, InsertOpts: &river.InsertOpts{MaxAttempts: queuedTimes, Queue: s.queues[kind]}}
+		params[i] = river.InsertManyParams{Args: args{kind: kind, Key: key}, InsertOpts: &river.InsertOpts{MaxAttempts: queuedTimes, Queue: s.queues[kind], Priority: priority}}
 	}
 	if len(params) == 0 {
 		return nil

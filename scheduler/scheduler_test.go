@@ -415,6 +415,19 @@ func TestQueuesDoNotWaitForOneAnother(t *testing.T) {
 	})
 }
 
+func TestUrgentWorkGoesFirst(t *testing.T) {
+	onEach(t, func(t *testing.T, d *database) {
+		do, done := told()
+		cfg := d.config(scheduler.Job{Kind: "usual", Do: do, Queue: "mail", Workers: 1}, scheduler.Job{Kind: "urgent", Do: do, Queue: "mail", Workers: 1, Urgent: true})
+		s := build(t, cfg)
+		d.enqueue(t, s, "usual", "one", "two")
+		d.enqueue(t, s, "urgent", "asked")
+		start(t, s, drain)
+		assert.Equal(t, []string{"asked", "one", "two"}, []string{within(t, done, soon), within(t, done, soon), within(t, done, soon)})
+		idle(t, s)
+	})
+}
+
 func TestTwoSchedulersDoEverythingOnce(t *testing.T) {
 	d := opened(t, false)
 	var runs atomic.Int64

@@ -129,10 +129,12 @@ func TestUpkeepReadsIndexesOnPostgres(t *testing.T) {
 			ORDER BY next_stage_at, application_id, id LIMIT 100`,
 		"consents_check": `SELECT application_id, id FROM consents WHERE next_check_at <= 5 AND revoked_at IS NULL AND NOT pending
 			ORDER BY next_check_at, application_id, provider, id LIMIT 100 FOR UPDATE SKIP LOCKED`,
-		"consents_parked": `SELECT count(*) FROM consents WHERE parked_at IS NOT NULL`,
-		"digests_due":     `SELECT application_id, id FROM digests WHERE due_at <= 5 ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED`,
-		"digests_open":    `SELECT id FROM digests WHERE application_id = 'a' AND user_id = 'x' AND channel = 'email' AND state = 'open'`,
-		"notices_digest":  `SELECT stage FROM notices WHERE application_id = 'a' AND digest_id = 'x' ORDER BY consent_id, cycle, stage`,
+		"consents_parked":                   `SELECT count(*) FROM consents WHERE parked_at IS NOT NULL`,
+		"digests_due":                       `SELECT application_id, id FROM digests WHERE application_id = 'a' AND due_at <= 5 AND NOT asked ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED`,
+		"digests_asked":                     `SELECT application_id, id FROM digests WHERE asked AND due_at <= 5 ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED`,
+		"Index Only Scan using digests_due": `SELECT min(application_id) FROM digests WHERE due_at IS NOT NULL AND application_id > 'a'`,
+		"digests_open":                      `SELECT id FROM digests WHERE application_id = 'a' AND user_id = 'x' AND channel = 'email' AND state = 'open'`,
+		"notices_digest":                    `SELECT stage FROM notices WHERE application_id = 'a' AND digest_id = 'x' ORDER BY consent_id, cycle, stage`,
 		"checks_recent": `SELECT provider_id, count(*) FROM checks
 			WHERE application_id = 'a' AND provider = 'x' AND at >= 5 AND consent_id <> 'x' GROUP BY provider_id`,
 		"checks_bad": `SELECT DISTINCT application_id, provider FROM checks WHERE at >= 5 AND outcome <> 'ok'`,

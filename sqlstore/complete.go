@@ -11,7 +11,7 @@ import (
 
 // newCycle is what a trip to the bank writes into its consent. Who it belongs
 // to, and what it is at the provider, stays.
-const newCycle = `provider_id = :provider_id, bank_name = :bank_name, account_label = :account_label,
+const newCycle = `provider_id = :provider_id, bank_name = :bank_name, account_label = :account_label, account_count = :account_count,
 	credentials_id = :credentials_id, cycle = :cycle, scopes = :scopes, redirect_uri = :redirect_uri, hosted = :hosted,
 	consented_at = :consented_at, expires_at = :expires_at, expiry_source = :expiry_source,
 	ended_at = :ended_at, ended_reason = :ended_reason, refused_at = :refused_at, pending = :pending,

@@ -17,8 +17,8 @@ type args map[string]any
 const replacing = `o.replaces <> '' AND COALESCE(o.revoked_at, 0) = 0 AND NOT o.pending`
 
 var (
-	replacedBy    = both(`SELECT count(*) FROM consents o WHERE o.application_id = :app AND o.replaces = :id AND ` + replacing)
 	selectConsent = `SELECT ` + columns(consentColumns) + ` FROM consents `
+	replacement   = both(selectConsent + `o WHERE o.application_id = :app AND o.replaces = :id AND ` + replacing + ` ORDER BY created_at DESC, id DESC LIMIT 1`)
 	consentByID   = both(selectConsent + `WHERE application_id = :app AND id = :id`)
 	lockConsent   = locking(selectConsent + `WHERE application_id = :app AND id = :id`)
 	insertConsent = both(insert("consents", consentColumns))
@@ -85,11 +85,11 @@ func (s *Store) FindConsents(ctx context.Context, applicationID string, f consen
 	}
 }
 
-// Replaced implements consent.Consents.
-func (s *Store) Replaced(ctx context.Context, applicationID, consentID string) (bool, error) {
-	var n int
-	err := s.query().get(ctx, replacedBy, &n, args{"app": applicationID, "id": consentID})
-	return n > 0, err
+// Replacement implements consent.Consents.
+func (s *Store) Replacement(ctx context.Context, applicationID, consentID string) (consent.Consent, error) {
+	var row consentRow
+	err := s.query().get(ctx, replacement, &row, args{"app": applicationID, "id": consentID})
+	return row.consent(), err
 }
 
 // CredentialsInUse implements consent.Consents.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,16 +12,6 @@ import (
 	"github.com/reconsent/reconsent/migrations"
 )
 
-// Queue takes jobs into a transaction of ours. See package scheduler.
-type Queue interface {
-	Enqueue(ctx context.Context, tx *sql.Tx, kind string, keys []string) error
-	// Waiting counts the jobs of a kind that nobody has begun yet.
-	Waiting(ctx context.Context, tx *sql.Tx, kind string) (int, error)
-}
-
-// UseQueue gives the store the queue that Dispatch puts jobs into.
-func (s *Store) UseQueue(q Queue) { s.queue = q }
-
 // IsSQLite reports whether the database is a file of one process.
 func (s *Store) IsSQLite() bool { return s.dialect == migrations.SQLite }
 
@@ -30,13 +19,11 @@ func (s *Store) IsSQLite() bool { return s.dialect == migrations.SQLite }
 // share its transactions.
 func (s *Store) DB() *sql.DB { return s.db.DB }
 
-const digestColumnList = `application_id, id, user_id, channel, state, created_at, due_at, claim_id, claimed_until, tries, counted, finished_at, reason`
+const digestColumnList = `application_id, id, user_id, channel, state, created_at, due_at, claim_id, claimed_until, tries, counted, asked, finished_at, reason`
 
 var (
-	// A digest that has its job is due again when the job must have been lost.
-	dispatchDigests = sideBySide(dispatch(` FOR UPDATE SKIP LOCKED`), dispatch(``))
-	listDigests     = forEach(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = @id`)
-	claimedColumns  = strings.Fields(`application_id id`)
+	listDigests    = forEach(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = @id`)
+	claimedColumns = strings.Fields(`application_id id`)
 	// Sweeps write to open digests in this order too, so that nobody waits for
 	// somebody who waits for them.
 	lockDigests = withTable(claimedColumns, `SELECT d.id FROM @r JOIN digests d ON d.application_id = r.application_id AND d.id = r.id
@@ -58,55 +45,31 @@ var (
 		FROM consents c WHERE application_id = :app AND id = @id`)
 	// The application is a column of the rows: where it is a value of its own,
 	// SQLite looks through all of the application's for each.
-	postponedColumns = strings.Fields(`application_id id claim_id due_at reason tries`)
-	postponeDigests  = withTable(postponedColumns, `UPDATE digests SET due_at = r.due_at, claim_id = '', claimed_until = NULL, reason = r.reason, tries = r.tries
-		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state IN ('open', 'frozen')`)
+	// What is put off is nobody's to claim until then. One that its user has asked
+	// for since it was read stays due.
+	postponedColumns = strings.Fields(`application_id id claim_id due_at reason tries asked`)
+	postponeDigests  = withTable(postponedColumns, `UPDATE digests SET due_at = r.due_at, claim_id = '', claimed_until = r.due_at, reason = r.reason, tries = r.tries
+		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state IN ('open', 'frozen')
+			AND (NOT digests.asked OR r.asked = 'asked')`)
 	countDigest = both(`UPDATE digests SET counted = TRUE WHERE application_id = :app AND id = :id AND claim_id = :claim AND state = 'frozen'`)
 	// What joins an open message does not hurry it, but for a user who asks.
-	openDigest = both(`INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at, reason)
-		VALUES (:app, :new, :user, :channel, 'open', :now, :due, :reason)
+	openDigest = both(`INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at, asked)
+		VALUES (:app, :new, :user, :channel, 'open', :now, :due, :asked)
 		ON CONFLICT (application_id, user_id, channel) WHERE state = 'open' DO UPDATE SET
-			due_at = CASE WHEN excluded.reason = 'asked' THEN excluded.due_at ELSE digests.due_at END,
-			reason = CASE WHEN excluded.reason = 'asked' THEN excluded.reason ELSE digests.reason END
+			due_at = CASE WHEN excluded.asked AND excluded.due_at < digests.due_at THEN excluded.due_at ELSE digests.due_at END,
+			claimed_until = CASE WHEN excluded.asked AND excluded.due_at < digests.due_at THEN NULL ELSE digests.claimed_until END,
+			asked = digests.asked OR excluded.asked
 		RETURNING ` + digestColumnList)
 	addNotice = both(`INSERT INTO notices (application_id, consent_id, cycle, stage, channel, digest_id, outcome)
 		VALUES (:app, :consent, :cycle, :stage, :channel, :digest, 'waiting')`)
 	moveNotice = both(`UPDATE notices SET digest_id = :digest WHERE application_id = :app AND consent_id = :consent AND cycle = :cycle
 		AND stage = :stage AND channel = :channel AND digest_id = :from`)
-	lockDigest      = locking(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
-	finishedColumns = strings.Fields(`application_id id claim_id outcome reason at`)
-	finishDigests   = withTable(finishedColumns, `UPDATE digests SET state = r.outcome, reason = r.reason, finished_at = r.at,
-			due_at = NULL, claim_id = '', claimed_until = NULL
-		FROM @r WHERE digests.application_id = r.application_id AND digests.id = r.id AND digests.claim_id = r.claim_id AND digests.state = 'frozen'
-		RETURNING digests.id`)
-	tellEmailUnreachable = tellUnreachable(`email_unreachable_cycle`)
-	tellSMSUnreachable   = tellUnreachable(`sms_unreachable_cycle`)
-	outcomeColumns       = strings.Fields(`application_id consent_id cycle stage channel outcome`)
-	setOutcomes          = withTable(outcomeColumns, `UPDATE notices SET outcome = r.outcome FROM @r WHERE notices.application_id = r.application_id
-		AND notices.consent_id = r.consent_id AND notices.cycle = r.cycle AND notices.stage = r.stage AND notices.channel = r.channel`)
+	lockDigest = locking(`SELECT ` + digestColumnList + ` FROM digests WHERE application_id = :app AND id = :id`)
 )
 
 // subjectColumns are what a message says, and is decided by.
 const subjectColumns = `application_id, id, user_id, provider, provider_id, bank_name, account_label, cycle, consented_at, expires_at, ended_at, ended_reason,
 	revoked_at, pending, lapsing_at, lapses_at, renewable_until, announced`
-
-// tellUnreachable records that a consent has its event in this cycle, and so
-// counts whether it is to have one.
-func tellUnreachable(column string) *statement {
-	return both(`UPDATE consents SET ` + column + ` = cycle WHERE application_id = :app AND id = :id AND cycle = :cycle AND revoked_at IS NULL
-		AND (` + column + ` <> cycle OR CAST(:always AS BOOLEAN))`)
-}
-
-// dispatch leaves alone the digest of a user of whom something is still to be
-// announced: it is to come along, also where another sweep has it in hand.
-func dispatch(lock string) string {
-	return `UPDATE digests SET due_at = :until WHERE (application_id, id) IN (
-		SELECT application_id, id FROM digests d WHERE due_at <= :now AND channel IN (:email, :sms) AND (state <> 'open' OR NOT EXISTS (
-			SELECT 1 FROM consents c WHERE c.application_id = d.application_id AND c.user_id = d.user_id
-				AND c.next_stage_at <= :now AND c.revoked_at IS NULL AND NOT c.pending))
-		ORDER BY due_at LIMIT :limit` + lock + `
-	) RETURNING application_id, id, channel`
-}
 
 type digestRow struct {
 	App          string `db:"application_id"`
@@ -120,6 +83,7 @@ type digestRow struct {
 	ClaimedUntil stamp  `db:"claimed_until"`
 	Tries        int    `db:"tries"`
 	Counted      bool   `db:"counted"`
+	Asked        bool   `db:"asked"`
 	FinishedAt   stamp  `db:"finished_at"`
 	Reason       string `db:"reason"`
 }
@@ -128,7 +92,7 @@ func (r *digestRow) digest() consent.Digest {
 	return consent.Digest{
 		ApplicationID: r.App, ID: r.ID, UserID: r.UserID, Channel: consent.Channel(r.Channel), State: consent.DigestState(r.State),
 		CreatedAt: r.CreatedAt.Time, DueAt: r.DueAt.Time, ClaimID: r.ClaimID, ClaimedUntil: r.ClaimedUntil.Time, Tries: r.Tries, Counted: r.Counted,
-		FinishedAt: r.FinishedAt.Time, Reason: r.Reason,
+		Asked: r.Asked, FinishedAt: r.FinishedAt.Time, Reason: r.Reason,
 	}
 }
 
@@ -141,52 +105,6 @@ type noticeRow struct {
 	DigestID  string `db:"digest_id"`
 	Outcome   string `db:"outcome"`
 	ToldOfEnd bool   `db:"told_of_end"`
-}
-
-// mostWaiting jobs are in the queue: a digest is given another job when its own
-// must have been lost, and one far back in a long queue would seem to be.
-const mostWaiting = 500
-
-// Dispatch implements consent.Digests.
-func (s *Store) Dispatch(ctx context.Context, now, until time.Time, limit int) (int, error) {
-	total := 0
-	err := s.atomic(ctx, func(q query) error {
-		arg := args{"now": stamp{now}, "until": stamp{until}, "limit": limit}
-		for _, c := range consent.Channels {
-			waiting, err := s.queue.Waiting(ctx, q.tx.Tx, consent.DigestJob(c))
-			if err != nil {
-				return err
-			}
-			if arg[string(c)] = string(c); waiting >= mostWaiting {
-				arg[string(c)] = ""
-			}
-		}
-		var rows []digestRow
-		if err := q.list(ctx, dispatchDigests, &rows, arg); err != nil {
-			return err
-		}
-		total = len(rows)
-		slices.SortFunc(rows, func(a, b digestRow) int { return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.ID, b.ID)) })
-		type together struct{ kind, app string }
-		ids := map[together][]string{}
-		for i := range rows {
-			g := together{consent.DigestJob(consent.Channel(rows[i].Channel)), rows[i].App}
-			ids[g] = append(ids[g], rows[i].ID)
-		}
-		jobs := map[string][]string{} // keys by kind
-		for g, all := range ids {
-			for batch := range slices.Chunk(all, consent.DigestBatch) {
-				jobs[g.kind] = append(jobs[g.kind], consent.DigestKey(g.app, batch...))
-			}
-		}
-		for _, kind := range slices.Sorted(maps.Keys(jobs)) {
-			if err := s.queue.Enqueue(ctx, q.tx.Tx, kind, jobs[kind]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return total, err
 }
 
 // ListDigests implements consent.Digests.
@@ -274,7 +192,7 @@ func (s *Store) Subjects(ctx context.Context, applicationID string, consentIDs [
 // AskForMessage implements consent.Digests.
 func (s *Store) AskForMessage(ctx context.Context, n consent.Notice, userID string, now time.Time) error {
 	arg := args{"app": n.ApplicationID, "new": n.DigestID, "user": userID, "channel": string(n.Channel), "now": stamp{now}, "due": stamp{now},
-		"reason": consent.DigestAsked, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage}
+		"asked": true, "consent": n.ConsentID, "cycle": n.Cycle, "stage": n.Stage}
 	return s.atomic(ctx, func(q query) error {
 		var open digestRow
 		if err := q.get(ctx, openDigest, &open, arg); err != nil {
@@ -297,7 +215,8 @@ func (s *Store) CountDigest(ctx context.Context, d consent.Digest) error {
 
 // PutOffNotices implements consent.Digests.
 func (s *Store) PutOffNotices(ctx context.Context, d consent.Digest, notices []consent.Notice, newID string, due time.Time) error {
-	arg := args{"app": d.ApplicationID, "id": d.ID, "new": newID, "user": d.UserID, "channel": string(d.Channel), "now": stamp{d.CreatedAt}, "due": stamp{due}, "reason": ""}
+	arg := args{"app": d.ApplicationID, "id": d.ID, "new": newID, "user": d.UserID, "channel": string(d.Channel), "now": stamp{d.CreatedAt}, "due": stamp{due},
+		"asked": slices.ContainsFunc(notices, func(n consent.Notice) bool { return n.Asked() })}
 	return s.atomic(ctx, func(q query) error {
 		var held, open digestRow
 		if err := q.get(ctx, lockDigest, &held, arg); err != nil {
@@ -325,7 +244,11 @@ func (s *Store) PostponeDigests(ctx context.Context, applicationID string, list 
 	t := table{columns: postponedColumns}
 	for i := range list {
 		d := &list[i]
-		t.add(applicationID, d.ID, d.ClaimID, stamp{d.DueAt}.micros(), d.Reason, d.Tries)
+		asked := ""
+		if d.Asked {
+			asked = "asked"
+		}
+		t.add(applicationID, d.ID, d.ClaimID, stamp{d.DueAt}.micros(), d.Reason, d.Tries, asked)
 	}
 	if len(t.rows) == 0 {
 		return 0, nil
@@ -340,89 +263,4 @@ func (s *Store) PostponeDigests(ctx context.Context, applicationID string, list 
 		return err
 	})
 	return int(n), err
-}
-
-// FinishDigests implements consent.Digests.
-func (s *Store) FinishDigests(ctx context.Context, applicationID string, list []consent.Frozen) (n int, err error) {
-	if len(list) == 0 {
-		return 0, nil
-	}
-	err = s.atomic(ctx, func(q query) error {
-		n, err = q.finishDigests(ctx, applicationID, list)
-		return err
-	})
-	return n, err
-}
-
-func (q query) finishDigests(ctx context.Context, applicationID string, list []consent.Frozen) (int, error) {
-	digests, outcomes := table{columns: finishedColumns}, table{columns: outcomeColumns}
-	for i := range list {
-		d := &list[i].Digest
-		digests.add(applicationID, d.ID, d.ClaimID, string(d.State), d.Reason, stamp{d.FinishedAt}.micros())
-	}
-	arg, err := digests.args(q.s.dialect, args{})
-	if err != nil {
-		return 0, err
-	}
-	var ended []string
-	if err := q.list(ctx, finishDigests, &ended, arg); err != nil {
-		return 0, err
-	}
-	for i := range list {
-		if !slices.Contains(ended, list[i].Digest.ID) {
-			continue
-		}
-		for _, n := range list[i].Notices {
-			outcomes.add(applicationID, n.ConsentID, n.Cycle, n.Stage, string(n.Channel), string(n.Outcome))
-		}
-	}
-	if len(outcomes.rows) == 0 {
-		return len(ended), nil
-	}
-	if arg, err = outcomes.args(q.s.dialect, args{}); err != nil {
-		return 0, err
-	}
-	n, err := q.exec(ctx, setOutcomes, arg)
-	if err == nil && int(n) != len(outcomes.rows) {
-		err = consent.ErrNotFound
-	}
-	return len(ended), err
-}
-
-// FinishUnreachable implements consent.Digests.
-func (s *Store) FinishUnreachable(ctx context.Context, u consent.Unreachable) error {
-	d := u.Digest
-	mark, tell := markEmail, tellEmailUnreachable
-	if d.Channel == consent.ChannelSMS {
-		mark, tell = markPhone, tellSMSUnreachable
-	}
-	return s.atomic(ctx, func(q query) error {
-		n, err := q.finishDigests(ctx, d.ApplicationID, []consent.Frozen{{Digest: d, Notices: u.Notices}})
-		if err == nil && n == 0 {
-			err = consent.ErrClaimLost
-		}
-		if err != nil {
-			return err
-		}
-		if u.Refused != "" {
-			arg := args{"app": d.ApplicationID, "id": d.UserID, "address": u.Refused, "at": stamp{d.FinishedAt}}
-			if _, err := q.exec(ctx, mark, arg); err != nil {
-				return err
-			}
-		}
-		for i := range u.Events {
-			e := &u.Events[i]
-			n, err := q.exec(ctx, tell, args{"app": d.ApplicationID, "id": e.ConsentID, "cycle": e.Cycle, "always": u.Refused != ""})
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				continue
-			}
-			if err := q.addEvents(ctx, d.ApplicationID, e.ConsentID, *e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -224,6 +224,57 @@ func TestAJobSendsABatchOfMessages(t *testing.T) {
 	})
 }
 
+// TestWhoAsksWaitsForNobody: not for the rest of the queue, nor for a sweep.
+func TestWhoAsksWaitsForNobody(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, q *recorder) {
+		waiting(t, s, 3)
+		now, until := monday.Add(time.Hour), monday.Add(2*time.Hour)
+		lapsing(t, s, monday, 1001) // of whom something is still to be announced
+		register := func(user int) {
+			_, err := s.DB().ExecContext(t.Context(), fmt.Sprintf(`UPDATE consents SET user_id = 'user_%03d' WHERE id = 'con_1001'`, user))
+			require.NoError(t, err)
+		}
+		register(1)
+		q.waiting = 500
+		require.NoError(t, s.AskForMessage(t.Context(), consent.Notice{ApplicationID: "a", ConsentID: "con_001", Stage: consent.AskedStage("1", nil),
+			Channel: consent.ChannelEmail, DigestID: "dgt_asked"}, "user_001", now))
+		dispatched(t, s, now, until, 100, 0)
+		ask := func(now time.Time, want int) {
+			n, err := s.DispatchAsked(t.Context(), now, until, 100)
+			require.NoError(t, err)
+			assert.Equal(t, want, n)
+		}
+		ask(monday, 0) // before it was due
+		ask(now, 1)
+		assert.Equal(t, []string{"a/dgt_001"}, recorded(t, s), "and nobody else's")
+		assert.Equal(t, []string{consent.JobDigestAsked}, q.kinds)
+		ask(now, 0)
+		q.waiting = 0
+		dispatched(t, s, now, until, 100, 2)
+		assert.Len(t, recorded(t, s), 3, "each once")
+		ask(until, 1) // its job must have been lost
+	})
+}
+
+// TestEachApplicationHasItsShare: however much one has due for how long.
+func TestEachApplicationHasItsShare(t *testing.T) {
+	onEach(t, func(t *testing.T, s *sqlstore.Store, _ *recorder) {
+		keys := waiting(t, s, 9)
+		now := monday.Add(time.Hour)
+		for _, app := range []string{"b", "c", "d"} {
+			_, err := s.DB().ExecContext(t.Context(), fmt.Sprintf(`INSERT INTO digests (application_id, id, user_id, channel, state, created_at, due_at)
+				SELECT '%s', '%s_' || id, user_id, channel, state, created_at, due_at + %d FROM digests WHERE application_id = 'a' AND id < 'dgt_004'`, app, app, 30*time.Minute.Microseconds()))
+			require.NoError(t, err)
+		}
+		_, err := s.DB().ExecContext(t.Context(), fmt.Sprintf(`UPDATE digests SET due_at = %d WHERE application_id = 'c'`, now.Add(time.Hour).UnixMicro()))
+		require.NoError(t, err)
+		dispatched(t, s, now, now.Add(time.Hour), 2, 6)
+		assert.Equal(t, append(keys[:2:2], "b/b_dgt_000", "b/b_dgt_001", "d/d_dgt_000", "d/d_dgt_001"), recorded(t, s))
+		dispatched(t, s, now, now.Add(time.Hour), 100, 7+2+2)
+		dispatched(t, s, now, now.Add(time.Hour), 100, 0)
+	})
+}
+
 func TestWhileManyJobsWaitNoMoreAreMade(t *testing.T) {
 	onEach(t, func(t *testing.T, s *sqlstore.Store, q *recorder) {
 		keys := waiting(t, s, 1)

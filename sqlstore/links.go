@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/reconsent/reconsent/consent"
 )
@@ -20,6 +21,15 @@ var (
 				AND n.address_hash IS NOT NULL AND n.created_at > l.created_at) AS newer_at
 		FROM reconnect_links l WHERE application_id = :app AND token_hash = :hash`)
 )
+
+var purgeLinks = both(`DELETE FROM reconnect_links WHERE (application_id, token_hash) IN (
+	SELECT application_id, token_hash FROM reconnect_links WHERE expires_at < :before ORDER BY expires_at LIMIT :limit)`)
+
+// PurgeReconnectLinks implements consent.ReconnectLinks.
+func (s *Store) PurgeReconnectLinks(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := s.query().exec(ctx, purgeLinks, args{"before": stamp{before}, "limit": limit})
+	return int(n), err
+}
 
 type linkRow struct {
 	App         string `db:"application_id"`

@@ -13,7 +13,7 @@ var (
 	listAudit    = sideBySide(auditPage("", onePostgresAction), auditPage("", oneSQLiteAction))
 	auditOfUser  = sideBySide(auditPage("user_id = :user AND ", onePostgresAction), auditPage("user_id = :user AND ", oneSQLiteAction))
 
-	// Before the user is gone, by which it is found. The triggers let this pass.
+	// The triggers let this pass.
 	pseudonymAudit = both(`UPDATE audit SET user_id = :pseudonym, session_id = '', device_id = '', ip_prefix = ''
 		WHERE application_id = :app AND user_id = :id`)
 )

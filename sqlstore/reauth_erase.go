@@ -8,7 +8,8 @@ var eraseReauth = []*statement{
 	eraseOf("reauth_sessions"), eraseOf("reauth_codes"), eraseOf("reverifications"), eraseOf("factors"), eraseOf("backup_codes"),
 	eraseOf("step_tokens"), eraseOf("proofs"),
 	both(`DELETE FROM reauth_windows WHERE application_id = :app AND bucket IN (:calls, :failures, :sends)`),
-	both(`DELETE FROM allowances WHERE application_id = :app AND name = :locked`),
+	both(`DELETE FROM allowances WHERE application_id = :app AND name IN (:locked, :limited)`),
+	pseudonymAudit, // after all that somebody may write a line with in this moment
 }
 
 func eraseOf(table string) *statement {

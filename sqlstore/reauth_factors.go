@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/reconsent/reconsent/consent"
@@ -24,7 +25,7 @@ var (
 		WHERE application_id = :app AND user_id = :user AND id = :id AND verified_at IS NOT NULL
 			AND (CAST(:last_step AS BIGINT) = 0 OR last_step < :last_step) AND (CAST(:secret AS BYTEA) IS NULL OR secret = :was)`)
 	touchFactor = both(`UPDATE factors SET used_at = :at WHERE application_id = :app AND user_id = :user AND id = :id AND verified_at IS NOT NULL`)
-	dropFactor  = both(`DELETE FROM factors WHERE application_id = :app AND user_id = :user AND id = :id`)
+	dropFactor  = both(`DELETE FROM factors WHERE application_id = :app AND user_id = :user AND id = :id RETURNING verified_at`)
 
 	backupColumns = []string{"hash"}
 	insertBackups = withTable(backupColumns, `INSERT INTO backup_codes (application_id, user_id, factor_id, hash)
@@ -105,14 +106,16 @@ func (s *Store) ChangeFactors(ctx context.Context, c reauth.FactorChange) error 
 		if err := q.lockAlone(ctx, c.Who); err != nil {
 			return err
 		}
-		for _, part := range []func(context.Context, *reauth.FactorChange) error{
-			q.forgetRef, q.verifyFactor, q.removeFactors, q.addFactor,
-		} {
+		for _, part := range []func(context.Context, *reauth.FactorChange) error{q.forgetRefs, q.verifyFactor, q.addFactor} {
 			if err := part(ctx, &c); err != nil {
 				return err
 			}
 		}
-		if changesWhatCounts(&c) {
+		counted, err := q.removeFactors(ctx, &c)
+		if err != nil {
+			return err
+		}
+		if counted || changesWhatCounts(&c) {
 			everywhere := c.Who
 			everywhere.SessionID = ""
 			if err := q.endLive(ctx, everywhere, c.At); err != nil {
@@ -123,14 +126,14 @@ func (s *Store) ChangeFactors(ctx context.Context, c reauth.FactorChange) error 
 	})
 }
 
-// changesWhatCounts says whether what is live has to end.
+// changesWhatCounts says whether what is live has to end, whatever is removed.
 func changesWhatCounts(c *reauth.FactorChange) bool {
-	return c.EndsOthers || c.Verify != "" || len(c.Remove) > 0 || c.ForgetRef != "" || c.Add != nil && !c.Add.VerifiedAt.IsZero()
+	return c.EndsOthers || c.Verify != "" || len(c.ForgetRefs) > 0 || c.Add != nil && !c.Add.VerifiedAt.IsZero()
 }
 
-// forgetRef takes what was proven by a ref out of all sessions.
-func (q query) forgetRef(ctx context.Context, c *reauth.FactorChange) error {
-	if c.ForgetRef == "" {
+// forgetRefs takes what was proven by some refs out of all sessions.
+func (q query) forgetRefs(ctx context.Context, c *reauth.FactorChange) error {
+	if len(c.ForgetRefs) == 0 {
 		return nil
 	}
 	var rows []struct {
@@ -142,7 +145,7 @@ func (q query) forgetRef(ctx context.Context, c *reauth.FactorChange) error {
 		return err
 	}
 	for _, r := range rows {
-		left := r.Proven.without(func(p reauth.Proven) bool { return p.Ref == c.ForgetRef })
+		left := r.Proven.without(func(p reauth.Proven) bool { return slices.Contains(c.ForgetRefs, p.Ref) })
 		if len(left) == len(r.Proven) {
 			continue
 		}
@@ -169,18 +172,26 @@ func (q query) verifyFactor(ctx context.Context, c *reauth.FactorChange) error {
 	return q.won(ctx, verifyFactor, arg)
 }
 
-func (q query) removeFactors(ctx context.Context, c *reauth.FactorChange) error {
+// removeFactors reports whether one of them counted. One that is gone was
+// removed by somebody else.
+func (q query) removeFactors(ctx context.Context, c *reauth.FactorChange) (counted bool, err error) {
 	for _, id := range c.Remove {
 		arg := whose(c.Who)
 		arg["id"] = id
-		if err := q.found(ctx, dropFactor, arg); err != nil {
-			return err
+		var verified stamp
+		err := q.get(ctx, dropFactor, &verified, arg)
+		if isNotFound(err) {
+			return false, consent.ErrClaimLost
 		}
+		if err != nil {
+			return false, err
+		}
+		counted = counted || !verified.IsZero()
 		if _, err := q.exec(ctx, dropBackups, arg); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return counted, nil
 }
 
 func (q query) addFactor(ctx context.Context, c *reauth.FactorChange) error {

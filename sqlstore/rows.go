@@ -127,6 +127,7 @@ type consentRow struct {
 	ProviderID      string `db:"provider_id"`
 	BankName        string `db:"bank_name"`
 	AccountLabel    string `db:"account_label"`
+	AccountCount    int    `db:"account_count"`
 	CredentialsID   string `db:"credentials_id"`
 	Cycle           int    `db:"cycle"`
 	Custody         string `db:"custody"`
@@ -165,7 +166,7 @@ type consentRow struct {
 func (r *consentRow) consent() consent.Consent {
 	return consent.Consent{
 		ApplicationID: r.App, ID: r.ID, UserID: r.UserID, Provider: r.Provider, ProviderID: r.ProviderID,
-		BankName: r.BankName, AccountLabel: r.AccountLabel, CredentialsID: r.CredentialsID,
+		BankName: r.BankName, AccountLabel: r.AccountLabel, AccountCount: r.AccountCount, CredentialsID: r.CredentialsID,
 		Cycle: r.Cycle, Custody: consent.Custody(r.Custody), Scopes: r.Scopes, RedirectURI: r.RedirectURI, Hosted: r.Hosted, Replaces: r.Replaces,
 		CreatedAt: r.CreatedAt.Time, ConsentedAt: r.ConsentedAt.Time, ExpiresAt: r.ExpiresAt.Time, ExpirySource: consent.ExpirySource(r.ExpirySource),
 		EndedAt: r.EndedAt.Time, EndedReason: r.EndedReason, RefusedAt: r.RefusedAt.Time,
@@ -183,7 +184,7 @@ func (r *consentRow) consent() consent.Consent {
 func rowOf(c *consent.Consent) consentRow {
 	return consentRow{
 		App: c.ApplicationID, ID: c.ID, UserID: c.UserID, Provider: c.Provider, ProviderID: c.ProviderID,
-		BankName: c.BankName, AccountLabel: c.AccountLabel, CredentialsID: c.CredentialsID,
+		BankName: c.BankName, AccountLabel: c.AccountLabel, AccountCount: c.AccountCount, CredentialsID: c.CredentialsID,
 		Cycle: c.Cycle, Custody: string(c.Custody), Scopes: c.Scopes, RedirectURI: c.RedirectURI, Hosted: c.Hosted, Replaces: c.Replaces,
 		CreatedAt: stamp{c.CreatedAt}, ConsentedAt: stamp{c.ConsentedAt}, ExpiresAt: stamp{c.ExpiresAt}, ExpirySource: string(c.ExpirySource),
 		EndedAt: stamp{c.EndedAt}, EndedReason: c.EndedReason, RefusedAt: stamp{c.RefusedAt},

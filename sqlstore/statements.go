@@ -48,7 +48,7 @@ func (st *statement) text(d migrations.Dialect) string {
 
 // Columns of the wide tables, in the order of the schema.
 var (
-	consentColumns = strings.Fields(`application_id id user_id provider provider_id bank_name account_label credentials_id
+	consentColumns = strings.Fields(`application_id id user_id provider provider_id bank_name account_label account_count credentials_id
 		cycle custody scopes redirect_uri hosted replaces created_at consented_at expires_at expiry_source
 		ended_at ended_reason refused_at revoked_at revoked_by pending lapsing_at lapses_at renewable_until next_stage_at
 		accounts refresh_token access_token access_expires_at refreshed_at seq lease_id lease_until

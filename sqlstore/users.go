@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -28,6 +29,9 @@ var (
 	markEmail = both(`UPDATE users SET email_refused_at = :at WHERE application_id = :app AND id = :id AND email = :address`)
 	markPhone = both(`UPDATE users SET phone_refused_at = :at WHERE application_id = :app AND id = :id AND phone = :address`)
 
+	clearRefusals = both(`UPDATE users SET email_refused_at = CASE WHEN CAST(:email AS BOOLEAN) THEN NULL ELSE email_refused_at END,
+		phone_refused_at = CASE WHEN CAST(:sms AS BOOLEAN) THEN NULL ELSE phone_refused_at END WHERE application_id = :app AND id = :id`)
+
 	standIn = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, created_at, updated_at)
 		VALUES (:app, :id, '', '', '', '', '', 0, 0) ON CONFLICT DO NOTHING`)
 
@@ -35,15 +39,16 @@ var (
 		+ (SELECT count(*) FROM attempts WHERE application_id = :app AND user_id = :id AND status IN ('started', 'claimed', 'pending'))`)
 	eraseUser        = both(`DELETE FROM users WHERE application_id = :app AND id = :id`)
 	pseudonymLink    = both(`UPDATE reconnect_links SET user_id = :pseudonym, return_to = '', state = NULL, address_hash = NULL WHERE application_id = :app AND user_id = :id`)
-	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', accounts = '' WHERE application_id = :app AND user_id = :id`)
+	pseudonymConsent = both(`UPDATE consents SET user_id = :pseudonym, account_label = '', account_count = 0, accounts = '' WHERE application_id = :app AND user_id = :id`)
 	pseudonymDigest  = both(`UPDATE digests SET user_id = :pseudonym WHERE application_id = :app AND user_id = :id`)
 	// What has not been sent never will be.
 	dropNotices = both(`UPDATE notices SET outcome = 'erased' WHERE application_id = :app AND outcome = 'waiting'
 		AND digest_id IN (SELECT id FROM digests WHERE application_id = :app AND user_id = :id AND due_at IS NOT NULL)`)
 	dropDigests = both(`UPDATE digests SET state = 'dropped', reason = 'user_gone', due_at = NULL, claim_id = '', claimed_until = NULL
 		WHERE application_id = :app AND user_id = :id AND due_at IS NOT NULL`)
-	// Before the consents get theirs, by which these are found.
-	pseudonymConfirmation = both(`UPDATE confirmations SET confirmed_by = :pseudonym WHERE application_id = :app
+	// Before the consents get theirs, by which these are found. The words name an
+	// account, and whatever else the application had the person say.
+	pseudonymConfirmation = both(`UPDATE confirmations SET confirmed_by = :pseudonym, statement = '' WHERE application_id = :app
 		AND consent_id IN (SELECT id FROM consents WHERE application_id = :app AND user_id = :id)`)
 	pseudonymAttempt = both(`UPDATE attempts SET user_id = :pseudonym, caller_state = NULL WHERE application_id = :app AND user_id = :id`)
 )
@@ -127,6 +132,12 @@ func (s *Store) SetUnsubscribed(ctx context.Context, applicationID, userID strin
 	return s.query().one(ctx, unsubscribeUser, args{"app": applicationID, "id": userID, "at": stamp{at}})
 }
 
+// ClearRefusals implements consent.Users.
+func (s *Store) ClearRefusals(ctx context.Context, applicationID, userID string, channels ...consent.Channel) error {
+	return s.query().one(ctx, clearRefusals, args{"app": applicationID, "id": userID,
+		"email": slices.Contains(channels, consent.ChannelEmail), "sms": slices.Contains(channels, consent.ChannelSMS)})
+}
+
 // lockUser locks a user, and where there is none the place of one: who links
 // for the user at the same time writes that row too, and waits. It reports
 // whether the user is there. What it puts in the place goes by eraseUser.
@@ -145,7 +156,7 @@ func (q query) lockUser(ctx context.Context, arg args) (bool, error) {
 
 // EraseUser implements consent.Users.
 func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error {
-	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym, "user": userID, "locked": reauth.BucketLocked + userID,
+	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym, "user": userID, "locked": reauth.BucketLocked + userID, "limited": reauth.BucketLimited + userID,
 		"calls": reauth.BucketCalls + userID, "failures": reauth.BucketFailures + userID, "sends": reauth.BucketSends + userID}
 	return s.atomic(ctx, func(q query) error {
 		known, err := q.lockUser(ctx, arg)
@@ -160,7 +171,7 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 			return consent.ErrBusy
 		}
 		for i, st := range append([]*statement{
-			eraseUser, pseudonymLink, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest, pseudonymAudit,
+			eraseUser, pseudonymLink, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest,
 		}, eraseReauth...) {
 			n, err := q.exec(ctx, st, arg)
 			if err != nil {

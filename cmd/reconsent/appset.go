@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,6 +18,7 @@ func appSetCommand(std stdio) *cobra.Command {
 	var paused, noMail bool
 	var mailsPerDay int
 	var branding consent.Branding
+	var linkValidity time.Duration
 	cmd := &cobra.Command{
 		Use: "set SHORT-NAME", Short: "Change an application's settings", Args: cobra.ExactArgs(1),
 		Long: "Changes what is named and leaves the rest. A new cadence puts the stages to come on the calendar anew; what has been announced is not announced again.",
@@ -48,6 +50,12 @@ func appSetCommand(std stdio) *cobra.Command {
 			}
 			if given("mails-per-day") {
 				app.MailsPerDay = mailsPerDay
+			}
+			if given("link-validity") {
+				if linkValidity < 0 {
+					return usagef("--link-validity %s: a link cannot end before it is made", linkValidity)
+				}
+				app.LinkValidity = linkValidity
 			}
 			if given("colour") {
 				app.Branding.Colour = branding.Colour
@@ -86,6 +94,7 @@ func appSetCommand(std stdio) *cobra.Command {
 	f.BoolVar(&paused, "paused", false, "write to nobody for now; =false goes on, with what then still holds")
 	f.BoolVar(&noMail, "no-mail", false, "never write to users: the application tells them itself; =false ends it")
 	f.IntVar(&mailsPerDay, "mails-per-day", 0, "at most so many mails a UTC day, the rest waits for the next; 0 for no limit")
+	f.DurationVar(&linkValidity, "link-validity", 0, "how long a reconnect link works; 0 for 30 days")
 	addBranding(cmd, &branding)
 	f.StringSliceVar(&smsStages, "sms-stages", nil, "stages of the cadence that users with a phone are told of by SMS too, for instance before_1d,lapse; \"\" for none")
 	f.StringVar(&quietHours, "quiet-hours", "", "when nobody is written to, by the user's clock (UTC where unknown), for instance 22:00-07:00; \"\" ends it")

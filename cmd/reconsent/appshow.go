@@ -46,6 +46,7 @@ func settingsOf(app *consent.Application) [][2]string {
 		{"mails-per-day", fmt.Sprint(app.MailsPerDay)},
 		{"no-mail", fmt.Sprint(app.NoMail)},
 		{"paused", fmt.Sprint(app.Paused)},
+		{"link-validity", inDays(cmp.Or(app.LinkValidity, consent.DefaultLinkValidity))},
 		{"colour", app.Branding.Colour},
 		{"logo-url", app.Branding.LogoURL},
 		{"reply-to", app.Branding.ReplyTo},

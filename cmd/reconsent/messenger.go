@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -47,8 +48,15 @@ func (m *messenger) SendCode(c reauth.CodeMessage) error {
 		codes.Details = &notify.Details{Payee: c.Details.Payee, Amount: c.Details.Amount, Currency: c.Details.Currency}
 	}
 	_, err := m.Security.SendCode(codes)
+	if errors.Is(err, notify.ErrFull) || errors.Is(err, notify.ErrDrained) {
+		return &consent.Error{Code: reauth.CodeSendLimited, RetryAt: m.now().Add(roomAfter), Detail: "Too many codes are on their way. Try again in a moment.", Err: err}
+	}
 	return err
 }
+
+// roomAfter is when to try again where there was no room for a code: a mail
+// server that answers has taken many by then.
+const roomAfter = 30 * time.Second
 
 // outcome records what became of a code.
 func (m *messenger) outcome(ctx context.Context, o notify.Sent) {

@@ -50,6 +50,7 @@ type system struct {
 	tokens    *usertoken.Verifier
 	scheduler *scheduler.Scheduler
 	webhooks  *notify.Webhooks
+	proxies   []string
 	now       func() time.Time
 	log       *slog.Logger
 }
@@ -74,6 +75,7 @@ type parts struct {
 	migrate bool          // bring the schema up to date first
 	// loopback lets webhooks go to this machine, and by http.
 	loopback bool
+	proxies  []string // whose word on a caller's address is taken
 }
 
 // open connects to the registry and builds the use cases on it.
@@ -90,7 +92,8 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	targets := outbound.NewTargets(p.loopback)
-	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
+	s := &system{store: store, proxies: p.proxies, now: p.now, log: p.log, connector: connector.New(connector.Config{
+		NoMail:  p.mailer == nil,
 		Targets: targets, Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},
 	})}
@@ -188,6 +191,7 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 	jobs := []scheduler.Job{
 		// A dead mail server holds up no SMS, nor a dead gateway a mail.
 		{Kind: consent.JobDigest, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "mail", Workers: mailWorkers},
+		{Kind: consent.JobDigestAsked, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "mail", Workers: mailWorkers, Urgent: true},
 		{Kind: consent.JobDigestSMS, Do: n.Do, Timeout: notify.BatchTimeout, Queue: "sms", Workers: smsWorkers},
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
 		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
@@ -229,9 +233,14 @@ func (s *system) announce(ctx context.Context) (connector.Swept, int, error) {
 }
 
 // serve runs the HTTP surface and the jobs.
-func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
+func (s *system) serve(ctx context.Context, g serving, l net.Listener, h http.Handler) {
 	g.Go(func() error { return s.scheduler.Run(ctx, drainTime) })
-	g.serve(ctx, l, api.New(api.Config{Connector: s.connector, Reauth: s.reauth, Now: s.now, Log: s.log, Version: version}).Handler())
+	g.serve(ctx, l, h)
+}
+
+// handler is the API and the pages.
+func (s *system) handler() http.Handler {
+	return api.New(api.Config{Connector: s.connector, Reauth: s.reauth, TrustedProxies: s.proxies, Now: s.now, Log: s.log, Version: version}).Handler()
 }
 
 // close gives everything back, once what must not be lost is stored: also where

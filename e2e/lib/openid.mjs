@@ -25,9 +25,15 @@ export const clients = [
 export class OpenID {
   /** @param {string[]} redirectURIs of every client */
   static async open(redirectURIs) {
+    const openid = await OpenID.listen()
+    openid.serve(redirectURIs)
+    return openid
+  }
+
+  /** Has an address, and serves nothing yet: whose address is not known yet may be told this one. */
+  static async listen() {
     const openid = new OpenID()
     await once(openid.server.listen(0, '127.0.0.1'), 'listening')
-    openid.serve(redirectURIs)
     return openid
   }
 

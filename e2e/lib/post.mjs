@@ -38,14 +38,15 @@ export class PostOffice {
   }
 
   /**
-   * The first mail to an address, arrived already or yet to come.
+   * A mail to an address, the first where no number is given, arrived already or yet to come.
    * @param {string} address
+   * @param {number} [nth]
    * @returns {Promise<Mail>}
    */
-  mailTo(address) {
+  mailTo(address, nth = 1) {
     return new Promise((resolve, reject) => {
       const look = () => {
-        const mail = this.arrived.find((m) => m.to?.some((to) => to.address === address))
+        const mail = this.arrived.filter((m) => m.to?.some((to) => to.address === address))[nth - 1]
         if (!mail) return
         clearTimeout(timer)
         this.waiting.delete(look)

@@ -7,9 +7,10 @@ import { parse } from 'node-html-parser'
 import { hop } from '../lib/bank.mjs'
 import { inspect } from '../lib/inspect.mjs'
 import { PostOffice } from '../lib/post.mjs'
+import { run } from '../lib/program.mjs'
 import { launch, Visitor } from '../lib/visitor.mjs'
 import { Deployment } from '../lib/world.mjs'
-import { bank, mail, pages } from '../pages.mjs'
+import { bank, mail, newLinkButton, pages } from '../pages.mjs'
 
 const timeout = 60_000
 const [office, browser] = await Promise.all([PostOffice.open(), launch()])
@@ -82,6 +83,34 @@ test('two consents due together: one mail, and each link leads to its own', { ti
   const { consents } = await acme.ask('/v1/consents?user_id=grace')
   assert.deepEqual(consents.map((c) => [c.status, c.cycle]), [['active', 2], ['active', 2]])
   assert.equal(office.arrived.filter((m) => m.to?.some((to) => to.address === 'grace@mail.example')).length, 1)
+})
+
+test('a mailed link that has expired: a new one is asked for, arrives, and leads on', { timeout }, async () => {
+  const { acme } = world.applications
+  await world.import('acme', [{ login: 'john5', user: 'edsger', email: 'edsger@mail.example', age: 91 }])
+  await run(['app', 'set', 'acme', '--link-validity', '1us'], world.env)
+  await world.sweep()
+  const [old] = linksOf(await office.mailTo('edsger@mail.example'))
+  await run(['app', 'set', 'acme', '--link-validity', '0'], world.env)
+
+  const visitor = await Visitor.arrive(browser, world.origins)
+  await visitor.open(old)
+  await visitor.sees(pages.linkExpiredUnknownBank)
+  await inspect(visitor.page, 'mail-link-expired')
+  await newLinkButton(visitor.page).click()
+  await visitor.sees(pages.newLinkSent)
+  const [link, ...more] = linksOf(await office.mailTo('edsger@mail.example', 2))
+  assert.deepEqual(more, [])
+  assert.notEqual(link, old)
+  await visitor.open(old)
+  await visitor.sees(pages.linkExpiredUnknownBank) // it stays dead
+
+  await visitor.open(link)
+  await visitor.sees(pages.reconnectUnknownBank)
+  await visitor.renew('john5')
+  await visitor.sees(pages.renewed)
+  await visitor.leave()
+  assert.equal((await consentOf(acme, 'edsger')).cycle, 2)
 })
 
 test('a token of another application is unknown, and tells nothing', { timeout }, async () => {

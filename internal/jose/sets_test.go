@@ -59,8 +59,8 @@ func edKey(n byte) ed25519.PublicKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, 32)).Public().(ed25519.PublicKey)
 }
 
-func edJWK(kid string, n byte, more ...string) string {
-	return fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q%s}`, base64.RawURLEncoding.EncodeToString(edKey(n)), kid, strings.Join(more, ""))
+func edJWK(kid string, n byte) string {
+	return fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q}`, base64.RawURLEncoding.EncodeToString(edKey(n)), kid)
 }
 
 func jwks(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }

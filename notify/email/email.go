@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/mail"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -31,6 +29,10 @@ const (
 	// mail on a connection that is there. RFC 5321 4.5.3.2 allows a server more
 	// for each command; a worker that waits for it is one fewer for the rest.
 	timeout = 30 * time.Second
+	// finalTimeout bounds the answer to a whole mail, which servers look through
+	// before they take it (RFC 5321 4.5.3.2.6 allows ten minutes). Who hangs up
+	// earlier does not know whether it was taken.
+	finalTimeout = time.Minute
 	// idleFor is how long a connection is kept that nobody needs: less than any
 	// server waits (RFC 5321 4.5.3.2.7 has five minutes).
 	idleFor = time.Minute
@@ -52,8 +54,14 @@ func New(server, from string) (*Mailer, error) {
 	if err != nil {
 		return nil, errors.New("the sender is no address like \"Name <reminders@example.org>\"")
 	}
+	if !plainAddress(addr.Address) {
+		return nil, errors.New("the sender's address holds characters beyond ASCII; write its domain in the xn-- form")
+	}
 	_, domain, _ := strings.Cut(addr.Address, "@")
-	s := settings{host: u.Hostname(), port: 587, tls: startTLS, timeout: timeout, idle: idleFor, connections: maxConnections}
+	s := settings{
+		host: u.Hostname(), port: 587, tls: startTLS, helo: domain,
+		timeout: timeout, finalTimeout: finalTimeout, idle: idleFor, connections: maxConnections,
+	}
 	switch {
 	case u.Scheme == "smtps":
 		s.port, s.tls = 465, fromTheStart
@@ -84,21 +92,27 @@ func (m *Mailer) Send(ctx context.Context, msg notify.Message) error {
 		return err
 	}
 	for {
-		c, kept, err := m.pool.take(ctx)
-		if err != nil {
-			return noConnection(meaning(ctx, err))
-		}
-		err = c.send(ctx, l)
-		m.pool.put(c, err == nil || usable(err))
-		if err == nil {
-			return nil
-		}
-		if !kept || !gaveUp(err) || ctx.Err() != nil {
-			return meaning(ctx, err)
+		again, err := m.hand(ctx, l)
+		if !again {
+			return err
 		}
 		// The server had closed what was idle; nothing of the message left. The
 		// next connection may be an idle one too, so this ends when none is left.
 	}
+}
+
+// hand tries one connection. It says to try another where a kept one was over
+// before the message began.
+func (m *Mailer) hand(ctx context.Context, l *gomail.Msg) (again bool, err error) {
+	c, kept, err := m.pool.take(ctx)
+	if err != nil {
+		return false, notTaken(ctx, err)
+	}
+	good := false
+	defer func() { m.pool.put(c, good) }()
+	err = c.send(ctx, l)
+	good = err == nil || usable(err)
+	return kept && gaveUp(err) && ctx.Err() == nil, meaning(ctx, err)
 }
 
 // WriteTo writes the message as it would be sent.
@@ -113,66 +127,3 @@ func (m *Mailer) WriteTo(w io.Writer, msg notify.Message) error {
 
 // Close gives the kept connections up.
 func (m *Mailer) Close() { m.pool.close() }
-
-// usable reports whether the connection can take another message after an
-// error: the server has answered this one, and not with a goodbye.
-func usable(err error) bool {
-	e, ok := errors.AsType[*gomail.SendError](err)
-	return ok && e.ErrorCode() != 0 && e.ErrorCode() != goodbye && (e.Reason == gomail.ErrSMTPMailFrom || e.Reason == gomail.ErrSMTPRcptTo || e.Reason == gomail.ErrSMTPDataClose)
-}
-
-// goodbye: the server closes the connection (RFC 5321 3.8).
-const goodbye = 421
-
-// gaveUp reports whether the connection was over before the message began.
-func gaveUp(err error) bool {
-	e, ok := errors.AsType[*gomail.SendError](err)
-	return ok && (e.Reason == gomail.ErrConnCheck || e.Reason == gomail.ErrSMTPMailFrom) && (e.ErrorCode() == 0 || e.ErrorCode() == goodbye)
-}
-
-// meaning tells "never" from everything else. Never is a 5yz answer (RFC 5321
-// 4.2.1) to the recipient or to the whole message. The same to a login, to the
-// sender or to the connection is a fault of ours, or the server's policy: the
-// next person's mail would meet it too, so it marks nobody's address. No text
-// of the server's is passed on: it may quote addresses.
-func meaning(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("smtp: %w", context.Cause(ctx))
-	}
-	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.ErrorCode() != 0 {
-		if e.ErrorCode() >= 500 && aboutTheMessage(e) {
-			return fmt.Errorf("%w: SMTP %d", notify.ErrRefused, e.ErrorCode())
-		}
-		return fmt.Errorf("smtp: not now: %s: %d", e.Reason, e.ErrorCode())
-	}
-	if e, ok := errors.AsType[*gomail.SendError](err); ok {
-		return fmt.Errorf("smtp: the connection failed: %s", e.Reason)
-	}
-	if e, ok := errors.AsType[*textproto.Error](err); ok {
-		return fmt.Errorf("smtp: the server does not let us in: %d", e.Code)
-	}
-	if e, ok := errors.AsType[net.Error](err); ok {
-		return fmt.Errorf("smtp: no connection: %w", e)
-	}
-	return fmt.Errorf("smtp: no connection: %w", err)
-}
-
-// noConnection says of an error that the next message would meet it too.
-func noConnection(err error) error { return fmt.Errorf("%w: %w", notify.ErrAway, err) }
-
-// aboutTheMessage sorts out the 5yz answers that are about something else.
-func aboutTheMessage(e *gomail.SendError) bool {
-	switch e.Reason {
-	case gomail.ErrSMTPRcptTo:
-		// 503 and 530: we should have done something before. 552: too many
-		// recipients for now (RFC 5321 4.5.3.1.10).
-		return e.ErrorCode() != 503 && e.ErrorCode() != 530 && e.ErrorCode() != 552
-	case gomail.ErrSMTPDataClose:
-		// A full mailbox, and what the server thinks of us, of our address or of
-		// its own state (RFC 3463 3.3, 3.4, 3.8), say nothing of the recipient's.
-		status := e.EnhancedStatusCode()
-		return e.ErrorCode() != 552 && !strings.HasPrefix(status, "5.2.2") && !strings.HasPrefix(status, "5.3.") && !strings.HasPrefix(status, "5.7.")
-	default:
-		return false
-	}
-}

@@ -1,6 +1,7 @@
 package email
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -19,7 +20,9 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	gomail "github.com/wneessen/go-mail"
 
+	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/notify"
 )
 
@@ -38,6 +41,12 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 	}
 	_, err := New("smtp://mail.example", "nobody")
 	require.ErrorContains(t, err, "the sender is no address")
+	for _, from := range []string{"zoë@example.org", "Zoë <reminders@exämple.org>"} { // else every mail would fail, one by one
+		_, err = New("smtp://mail.example", from)
+		require.ErrorContains(t, err, "beyond ASCII", from)
+	}
+	_, err = New("smtp://mail.example", "Zoë <reminders@example.org>")
+	require.NoError(t, err)
 }
 
 func TestMailOverEveryKindOfConnection(t *testing.T) {
@@ -60,7 +69,8 @@ func TestAWrongPasswordIsNobodysAddress(t *testing.T) {
 	s, m := newServer(t, withSTARTTLS, "secret")
 	m.pool.password = "wrong-pass"
 	err := m.Send(t.Context(), message("dgt_1"))
-	require.Error(t, err)
+	require.ErrorIs(t, err, notify.ErrMisconfigured)
+	require.ErrorIs(t, err, notify.ErrAway, "the next message would fare no better")
 	require.NotErrorIs(t, err, notify.ErrRefused)
 	assert.Contains(t, err.Error(), "535")
 	assert.NotContains(t, err.Error(), "wrong-pass")
@@ -100,36 +110,64 @@ func TestAServerThatNobodyVouchesForGetsNoMail(t *testing.T) {
 	}
 }
 
+// TestWhatTheServersAnswersMean: only what is about the recipient's address is
+// "never"; what is about us is told to an operator.
 func TestWhatTheServersAnswersMean(t *testing.T) {
-	const mailFrom, rcptTo, endOfData = "MAIL FROM", "RCPT TO", "end of DATA"
+	type class int
+	const (
+		later class = iota
+		never
+		ours
+	)
+	none := smtp.NoEnhancedCode
 	for _, tt := range []struct {
-		at      string
-		code    int
-		refused bool
-		reused  bool // the connection
+		at     step
+		code   int
+		status smtp.EnhancedCode
+		want   class
+		reused bool // the connection
 	}{
-		{rcptTo, 550, true, true}, {rcptTo, 551, true, true}, {rcptTo, 553, true, true}, {rcptTo, 554, true, true}, {rcptTo, 501, true, true},
-		{rcptTo, 450, false, true}, {rcptTo, 451, false, true}, {rcptTo, 452, false, true},
-		{rcptTo, 552, false, true}, {rcptTo, 503, false, true}, {rcptTo, 530, false, true}, {rcptTo, 421, false, false},
-		{endOfData, 550, true, true}, {endOfData, 552, false, true}, {endOfData, 554, true, true}, {endOfData, 451, false, true}, {endOfData, 421, false, false},
-		{mailFrom, 550, false, true}, {mailFrom, 553, false, true}, {mailFrom, 530, false, true}, {mailFrom, 451, false, true}, {mailFrom, 421, false, false},
+		{recipient, 550, none, never, true}, {recipient, 551, none, never, true}, {recipient, 553, none, never, true},
+		{recipient, 554, none, ours, true}, {recipient, 501, none, ours, true}, {recipient, 503, none, ours, true}, {recipient, 530, none, ours, true},
+		{recipient, 552, none, later, true}, {recipient, 450, none, later, true}, {recipient, 451, none, later, true}, {recipient, 452, none, later, true},
+		{recipient, 421, none, later, false},
+		{recipient, 550, smtp.EnhancedCode{5, 1, 1}, never, true}, {recipient, 550, smtp.EnhancedCode{5, 1, 2}, never, true},
+		{recipient, 501, smtp.EnhancedCode{5, 1, 3}, never, true}, {recipient, 550, smtp.EnhancedCode{5, 1, 6}, never, true},
+		{recipient, 556, smtp.EnhancedCode{5, 1, 10}, never, true}, {recipient, 554, smtp.EnhancedCode{5, 2, 1}, never, true},
+		{recipient, 554, smtp.EnhancedCode{5, 7, 1}, ours, true}, // relay access denied; client host blocked
+		{recipient, 550, smtp.EnhancedCode{5, 7, 1}, ours, true},
+		{recipient, 550, smtp.EnhancedCode{5, 1, 8}, ours, true}, // the sender's domain
+		{recipient, 550, smtp.EnhancedCode{5, 4, 5}, ours, true}, // a day's quota
+		{recipient, 550, smtp.EnhancedCode{5, 3, 4}, ours, true},
+		{recipient, 550, smtp.EnhancedCode{5, 0, 0}, ours, true},  // undefined
+		{recipient, 550, smtp.EnhancedCode{5, 2, 2}, later, true}, // a full mailbox
+		{recipient, 450, smtp.EnhancedCode{4, 1, 1}, later, true},
+		{end, 550, none, ours, true}, {end, 554, none, ours, true}, // "sending suspended for this account"
+		{end, 552, none, later, true}, {end, 451, none, later, true}, {end, 421, none, later, false},
+		{end, 550, smtp.EnhancedCode{5, 1, 1}, never, true}, {end, 550, smtp.EnhancedCode{5, 2, 1}, never, true},
+		{end, 550, smtp.EnhancedCode{5, 2, 2}, later, true}, {end, 554, smtp.EnhancedCode{5, 6, 0}, ours, true}, {end, 550, smtp.EnhancedCode{5, 7, 26}, ours, true},
+		{sender, 550, none, ours, true}, {sender, 553, none, ours, true}, {sender, 530, none, ours, true}, {sender, 550, smtp.EnhancedCode{5, 1, 1}, ours, true},
+		{sender, 451, none, later, true}, {sender, 421, none, later, false},
 	} {
-		t.Run(fmt.Sprint(tt.at, " ", tt.code), func(t *testing.T) {
+		t.Run(fmt.Sprint(tt.at, " ", tt.code, " ", tt.status), func(t *testing.T) {
 			s, m := newServer(t, plain, "")
 			s.with(func(s *server) {
+				answers := []error{statusAnswer(tt.code, tt.status)}
 				switch tt.at {
-				case mailFrom:
-					s.mail = []error{answer(tt.code)}
-				case rcptTo:
-					s.rcpt = []error{answer(tt.code)}
-				case endOfData:
-					s.data = []error{answer(tt.code)}
+				case sender:
+					s.mail = answers
+				case recipient:
+					s.rcpt = answers
+				default:
+					s.data = answers
 				}
 			})
 			err := m.Send(t.Context(), message("dgt_1"))
 			require.Error(t, err)
-			assert.Equal(t, tt.refused, errors.Is(err, notify.ErrRefused), err)
+			assert.Equal(t, tt.want == never, errors.Is(err, notify.ErrRefused), err)
+			assert.Equal(t, tt.want == ours, errors.Is(err, notify.ErrMisconfigured), err)
 			assert.NotErrorIs(t, err, notify.ErrAway, "an answer to one mail says nothing of the next")
+			assert.NotErrorIs(t, err, notify.ErrUnanswered)
 			assert.Contains(t, err.Error(), fmt.Sprint(tt.code))
 			assert.NotContains(t, err.Error(), "ada", "no address in an error")
 			assert.Empty(t, s.mails())
@@ -171,6 +209,7 @@ func TestHeadersOfAMail(t *testing.T) {
 	assert.Equal(t, "<https://consents.example/u/ledger.abc>", h.Get("List-Unsubscribe"))
 	assert.Equal(t, "List-Unsubscribe=One-Click", h.Get("List-Unsubscribe-Post"))
 	assert.Equal(t, "auto-generated", h.Get("Auto-Submitted"))
+	assert.Equal(t, "All", h.Get("X-Auto-Response-Suppress"))
 	assert.Equal(t, "de", h.Get("Content-Language"))
 	assert.Contains(t, h.Get("Content-Type"), "multipart/alternative")
 	_, err := h.Date()
@@ -180,6 +219,13 @@ func TestHeadersOfAMail(t *testing.T) {
 		assert.Empty(t, h.Get(name), name)
 	}
 	assert.Equal(t, "<ada@example.org>", h.Get("To"))
+	bare.ListUnsubscribe = "http://localhost:8080/u/ledger.abc"
+	require.NoError(t, m.Send(t.Context(), bare))
+	h = header(t, s.mails()[3])
+	assert.Equal(t, "<http://localhost:8080/u/ledger.abc>", h.Get("List-Unsubscribe"))
+	assert.Empty(t, h.Get("List-Unsubscribe-Post"), "RFC 8058: by https alone")
+	assert.Equal(t, "consents.example", s.greeted, "a machine's own name means nothing outside")
+	assert.False(t, s.utf8, "addresses are ASCII, and a server on the way may know nothing else")
 }
 
 func header(t *testing.T, text string) mail.Header {
@@ -297,25 +343,36 @@ func TestAConnectionThatTheServerClosedIsReplacedAndNothingIsSentTwice(t *testin
 func TestAServerThatHangsUpInTheMiddleOfAMail(t *testing.T) {
 	s, m := newServer(t, plain, "")
 	require.NoError(t, m.Send(t.Context(), message("dgt_1"))) // the connection is one that was kept
-	s.with(func(s *server) { s.during = func(c *smtp.Conn) { _ = c.Conn().Close() } })
+	s.with(func(s *server) {
+		s.during, s.data = func(c *smtp.Conn) { _ = c.Conn().Close() }, []error{answer(451)}
+	})
 	err := m.Send(t.Context(), message("dgt_2"))
-	require.Error(t, err, "whether it was taken nobody knows: whoever keeps the message decides")
+	require.ErrorIs(t, err, notify.ErrUnanswered, "whether it was taken nobody knows: whoever keeps the message decides")
 	require.NotErrorIs(t, err, notify.ErrRefused)
+	require.NotErrorIs(t, err, notify.ErrAway)
 	assert.Len(t, s.mails(), 1)
 	require.NoError(t, m.Send(t.Context(), message("dgt_2")))
 	assert.Len(t, s.mails(), 2)
 }
 
-func TestASlowServerIsWaitedForOnlySoLong(t *testing.T) {
+func TestTheFinalAnswerIsWaitedForLongerButNotForEver(t *testing.T) {
 	s, m := newServer(t, plain, "")
-	m.pool.timeout = 50 * time.Millisecond
+	m.pool.timeout, m.pool.finalTimeout = 500*time.Millisecond, 20*time.Second
+	slow, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+	defer cancel()
+	s.with(func(s *server) { s.during = func(*smtp.Conn) { <-slow.Done() } })
+	require.NoError(t, m.Send(t.Context(), message("dgt_1")), "it looks through the mail")
+	assert.Len(t, s.mails(), 1)
+
+	s, m = newServer(t, plain, "")
+	m.pool.finalTimeout = 50 * time.Millisecond
 	release := make(chan struct{})
 	defer close(release)
 	s.with(func(s *server) { s.during = func(*smtp.Conn) { <-release } })
 	err := m.Send(t.Context(), message("dgt_1"))
-	require.Error(t, err)
+	require.ErrorIs(t, err, notify.ErrUnanswered)
 	require.NotErrorIs(t, err, notify.ErrRefused)
-	m.pool.timeout = timeout
+	m.pool.finalTimeout = finalTimeout
 	require.NoError(t, m.Send(t.Context(), message("dgt_2")), "another connection serves the next")
 }
 
@@ -357,6 +414,7 @@ func TestADeadServerBlocksNobodyLongerThanTheirContext(t *testing.T) {
 					err := m.Send(ctx, message(fmt.Sprintf("dgt_%d", i)))
 					assert.ErrorIs(t, err, context.DeadlineExceeded)
 					assert.NotErrorIs(t, err, notify.ErrRefused)
+					assert.NotErrorIs(t, err, notify.ErrAway, "who is stopped knows nothing of the server")
 				})
 			}
 			begin := time.Now()
@@ -382,8 +440,89 @@ func TestASendThatIsCalledOffEndsInTheMiddleOfAMail(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	s.with(func(s *server) { s.during = func(*smtp.Conn) { cancel(); <-release } })
-	require.ErrorIs(t, m.Send(ctx, message("dgt_1")), context.Canceled, "the server has not answered yet")
+	require.ErrorIs(t, m.Send(ctx, message("dgt_1")), notify.ErrUnanswered, "the server may take it yet")
 	require.NoError(t, m.Send(t.Context(), message("dgt_2")))
 	require.Len(t, s.mails(), 1)
 	assert.Equal(t, "<dgt_2@consents.example>", header(t, s.mails()[0]).Get("Message-Id"))
+	err := m.Send(ctx, message("dgt_3"))
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, notify.ErrAway, "who is stopped knows nothing of the server")
+}
+
+// TestNoConnectionIsKeptOpenByADialThatFails has a server that greets, and says
+// no to whatever comes then.
+func TestNoConnectionIsKeptOpenByADialThatFails(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, l.Close()) }()
+	over := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			_, _ = io.WriteString(c, "220 mail.example\r\n")
+			lines := bufio.NewScanner(c)
+			for lines.Scan() { // until the other side closes it
+				_, _ = io.WriteString(c, "554 5.7.1 go away\r\n")
+			}
+			err = lines.Err()
+			_ = c.Close()
+		}
+		over <- err
+	}()
+	m, err := New("smtp://"+l.Addr().String()+"?tls=none", "a@example.org")
+	require.NoError(t, err)
+	err = m.Send(t.Context(), message("dgt_1"))
+	require.ErrorIs(t, err, notify.ErrMisconfigured, "the server wants nothing of us")
+	require.ErrorIs(t, err, notify.ErrAway)
+	require.NoError(t, <-over)
+}
+
+func TestASendThatPanicsGivesItsConnectionBack(t *testing.T) {
+	s, m := newServer(t, plain, "")
+	l, err := m.letter(message("dgt_1"))
+	require.NoError(t, err)
+	l.SetBodyWriter(gomail.TypeTextPlain, func(io.Writer) (int64, error) { panic("a template") })
+	for range 2 * maxConnections {
+		assert.PanicsWithValue(t, "a template", func() { _, _ = m.hand(t.Context(), l) })
+	}
+	require.NoError(t, m.Send(t.Context(), message("dgt_2")))
+	assert.Len(t, s.mails(), 1)
+}
+
+// TestNamesInSecurityMailsBecomeNoHeaders: whatever the application, the user,
+// the operation and the payee are called.
+func TestNamesInSecurityMailsBecomeNoHeaders(t *testing.T) {
+	_, m := newServer(t, plain, "")
+	for _, name := range []string{"Ledger\r\nBcc: eve@evil.example\r\n\r\n<p>Call us", "Ledger\nReply-To: eve@evil.example", "\"Ledger\" <eve@evil.example>,", "=?utf-8?q?Bcc=3A?=", "\u2028Bcc: eve@evil.example", strings.Repeat("ä\r\n ", 300)} {
+		for _, s := range notify.SecuritySamples("de") {
+			user := &consent.User{Name: name, Locale: "de"}
+			if s.Code != nil {
+				s.Code.User, s.Code.Operation = user, name
+				if s.Code.Details != nil {
+					s.Code.Details.Payee = name
+				}
+			} else {
+				s.Notice.User = user
+			}
+			s.In(&consent.Application{Name: name})
+			msg, err := s.Render(consent.ChannelEmail)
+			require.NoError(t, err)
+			var b bytes.Buffer
+			require.NoError(t, m.WriteTo(&b, msg))
+			read, err := mail.ReadMessage(&b)
+			require.NoError(t, err)
+			for header := range read.Header {
+				assert.Contains(t, []string{"Auto-Submitted", "Content-Language", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To", "X-Auto-Response-Suppress"}, header, "%q", name)
+			}
+			assert.True(t, strings.HasPrefix(read.Header.Get("Message-Id"), "<"+msg.ID+"@"), read.Header.Get("Message-Id"))
+			to, err := read.Header.AddressList("To")
+			require.NoError(t, err)
+			require.Len(t, to, 1, "%q", name)
+			assert.Equal(t, "ada@example.org", to[0].Address)
+			from, err := read.Header.AddressList("From")
+			require.NoError(t, err)
+			require.Len(t, from, 1)
+			assert.NotContains(t, from[0].Address, "evil")
+		}
+	}
 }

@@ -20,7 +20,7 @@ func (m *Mailer) letter(msg notify.Message) (*gomail.Msg, error) {
 		return nil, fmt.Errorf("smtp: the sender: %w", err)
 	}
 	if err := setAddress(l, gomail.HeaderTo, msg.ToName, msg.To); err != nil {
-		return nil, fmt.Errorf("%w: the recipient is no address", notify.ErrRefused) // the cause quotes it
+		return nil, fmt.Errorf("%w: the recipient is %w", notify.ErrRefused, notify.ErrNoAddress) // the cause quotes it
 	}
 	if msg.ReplyTo != "" {
 		if err := setAddress(l, gomail.HeaderReplyTo, msg.FromName, msg.ReplyTo); err != nil {
@@ -38,7 +38,9 @@ func (m *Mailer) letter(msg notify.Message) (*gomail.Msg, error) {
 	}
 	if url := msg.ListUnsubscribe; url != "" && !strings.ContainsFunc(url, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '<' || r == '>' }) {
 		l.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribe, "<"+url+">")
-		l.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
+		if strings.HasPrefix(url, "https://") { // RFC 8058 2: by nothing else
+			l.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
+		}
 	}
 	l.SetBodyString(gomail.TypeTextPlain, msg.Text)
 	l.AddAlternativeString(gomail.TypeTextHTML, msg.HTML)
@@ -47,10 +49,15 @@ func (m *Mailer) letter(msg notify.Message) (*gomail.Msg, error) {
 
 // setAddress quotes and encodes the name as RFC 5322 and RFC 2047 have it.
 func setAddress(l *gomail.Msg, header gomail.AddrHeader, name, address string) error {
-	if strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if !plainAddress(address) {
 		return errors.New("not a plain ASCII address")
 	}
 	return l.SetAddrHeader(header, (&mail.Address{Name: headerText(name), Address: address}).String())
+}
+
+// plainAddress reports whether an address is of visible ASCII characters.
+func plainAddress(address string) bool {
+	return !strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // longestHeader is how much text a header takes, in characters.

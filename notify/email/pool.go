@@ -27,7 +27,10 @@ type settings struct {
 	user, password string // no login where user is empty
 	tls            encryption
 	tlsConfig      *tls.Config // nil: the system's roots
-	timeout, idle  time.Duration
+	helo           string      // who we say we are
+	timeout        time.Duration
+	finalTimeout   time.Duration
+	idle           time.Duration
 	connections    int
 }
 
@@ -43,10 +46,12 @@ type pool struct {
 
 // connection is one to the server, ready for a message.
 type connection struct {
-	client *gomail.Client
-	smtp   *smtp.Client
-	raw    net.Conn // below any TLS: closing it ends whatever waits
-	timer  *time.Timer
+	client       *gomail.Client
+	smtp         *smtp.Client
+	raw          net.Conn // below any TLS: closing it ends whatever waits
+	timer        *time.Timer
+	timeout      time.Duration
+	finalTimeout time.Duration
 }
 
 func newPool(s settings) (*pool, error) {
@@ -128,7 +133,7 @@ func (p *pool) close() {
 func (p *pool) dial(ctx context.Context) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	c := &connection{}
+	c := &connection{timeout: p.timeout, finalTimeout: p.finalTimeout}
 	inTime := func() bool { return true }
 	var err error
 	c.client, err = p.newClient(func(dialling context.Context, network, address string) (net.Conn, error) {
@@ -165,9 +170,12 @@ func (p *pool) config() *tls.Config {
 }
 
 func (p *pool) newClient(dial gomail.DialContextFunc) (*gomail.Client, error) {
-	// Without RSET: after a message the server has nothing left to forget, and a
-	// message whose acceptance stands must not fail by what follows it.
-	opts := []gomail.Option{gomail.WithTimeout(p.timeout), gomail.WithoutNoop(), gomail.WithoutRset(), gomail.WithPort(p.port), gomail.WithTLSConfig(p.config())}
+	// Addresses are ASCII: whoever asks for SMTPUTF8 all the same has the mail come
+	// back where a server on the way does not know it (RFC 6531 3.1).
+	opts := []gomail.Option{gomail.WithTimeout(p.timeout), gomail.WithoutSMTPUTF8(), gomail.WithPort(p.port), gomail.WithTLSConfig(p.config())}
+	if p.helo != "" {
+		opts = append(opts, gomail.WithHELO(p.helo))
+	}
 	if dial != nil {
 		opts = append(opts, gomail.WithDialContextFunc(dial))
 	}
@@ -188,11 +196,64 @@ func (p *pool) newClient(dial gomail.DialContextFunc) (*gomail.Client, error) {
 }
 
 // send hands one message over. The library knows no context: its end closes
-// the connection under it.
+// the connection under it. After a message the server has nothing left to
+// forget, so there is no RSET: one whose acceptance stands must not fail by what
+// follows it. What comes of it is nil or a *fault.
 func (c *connection) send(ctx context.Context, l *gomail.Msg) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
 	defer stop()
-	return c.client.SendWithSMTPClient(c.smtp, l)
+	if err := c.envelope(l); err != nil {
+		return err
+	}
+	w, err := c.smtp.Data()
+	if err != nil {
+		return c.forget(&fault{data, err})
+	}
+	if _, err := l.WriteTo(w); err != nil {
+		return &fault{content, err}
+	}
+	if err := c.smtp.UpdateDeadline(c.finalTimeout); err != nil {
+		return &fault{content, err}
+	}
+	if err := w.Close(); err != nil {
+		return &fault{end, err}
+	}
+	return nil
+}
+
+// envelope names the sender and the recipient.
+func (c *connection) envelope(l *gomail.Msg) error {
+	from, err := l.GetSender(false)
+	if err != nil {
+		return &fault{sender, err}
+	}
+	to, err := l.GetRecipients()
+	if err != nil {
+		return &fault{recipient, err}
+	}
+	if err := c.smtp.UpdateDeadline(c.timeout); err != nil {
+		return &fault{sender, err}
+	}
+	if err := c.smtp.Mail(from); err != nil {
+		return c.forget(&fault{sender, err})
+	}
+	for _, address := range to {
+		if err := c.smtp.Rcpt(address); err != nil {
+			return c.forget(&fault{recipient, err})
+		}
+	}
+	return nil
+}
+
+// forget has the server forget a mail that it answered no to, and returns what
+// came between.
+func (c *connection) forget(f *fault) error {
+	if usable(f) {
+		if err := c.smtp.Reset(); err != nil {
+			_ = c.raw.Close() // the next mail finds it over
+		}
+	}
+	return f
 }
 
 // quit says goodbye, and waits a second for the answer.

@@ -34,11 +34,13 @@ type server struct {
 	recipients  []string
 	mail, rcpt  []error // answers to the next commands, one each; then nil
 	data        []error
-	during      func(*smtp.Conn) // while a mail is being received
+	during      func(*smtp.Conn) // when a mail has been read, before it is answered
 	conn        *smtp.Conn       // the newest
 	left        chan struct{}    // one for each connection that has ended
 	open        int
 	mostOpen    int
+	utf8        bool   // whether a mail asked for SMTPUTF8
+	greeted     string // by whom
 }
 
 type kind int
@@ -77,7 +79,7 @@ func newServer(t testing.TB, k kind, password string) (*server, *Mailer) {
 	require.NoError(t, err)
 	s.address = l.Addr().String()
 	srv := smtp.NewServer(smtp.BackendFunc(s.session))
-	srv.Domain, srv.ErrorLog = "mail.example", log.New(io.Discard, "", 0)
+	srv.Domain, srv.ErrorLog, srv.EnableSMTPUTF8 = "mail.example", log.New(io.Discard, "", 0), true
 	login := ""
 	if password != "" {
 		login = "app:" + password + "@"
@@ -169,7 +171,8 @@ func (s *session) Logout() error {
 	return nil
 }
 
-func (s *session) Mail(string, *smtp.MailOptions) error {
+func (s *session) Mail(_ string, o *smtp.MailOptions) error {
+	s.server.with(func(server *server) { server.utf8, server.greeted = server.utf8 || o.UTF8, s.conn.Hostname() })
 	if s.password != "" && !s.in {
 		return smtp.ErrAuthRequired
 	}
@@ -185,16 +188,16 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 func (s *session) Data(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	during := s.during
 	s.during = nil
 	s.mu.Unlock()
 	if during != nil {
 		during(s.conn)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return err
 	}
 	if err := s.next(&s.data); err != nil {
 		return err
@@ -217,7 +220,10 @@ func (s authSession) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-// answer is one of the server's.
-func answer(code int) error {
-	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCodeNotSet, Message: "because of ada@example.org"}
+// answer is one of the server's, without an enhanced status.
+func answer(code int) error { return statusAnswer(code, smtp.NoEnhancedCode) }
+
+// statusAnswer is one of the server's; zeros take "undefined".
+func statusAnswer(code int, enhanced smtp.EnhancedCode) error {
+	return &smtp.SMTPError{Code: code, EnhancedCode: enhanced, Message: "because of ada@example.org at 5.1.1"}
 }

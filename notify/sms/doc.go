@@ -3,8 +3,9 @@
 //
 // It owns the transport: numbers in E.164, time limits, and the translation of
 // answers into "accepted", "never" (notify.ErrRefused), "we are not let in"
-// (notify.ErrMisconfigured) and "not now". Only what is plainly about the number
-// is "never": a mistake of ours must not mark anybody's phone.
+// (notify.ErrMisconfigured) and "not now". Of Twilio only what is plainly about
+// the number is "never". A gateway's 400 may also be a mistake in our template:
+// package notify believes it only while the gateway takes others.
 //
 // It must never decide whether or when something is sent, or know of consents.
 // Neither numbers nor secrets stand in its errors.

@@ -122,6 +122,7 @@ func (g *gateway) Send(ctx context.Context, m notify.Message) error {
 	if err != nil {
 		return err
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := g.request(ctx, fields{To: to, Text: m.Text, ID: m.ID})
@@ -131,7 +132,7 @@ func (g *gateway) Send(ctx context.Context, m notify.Message) error {
 	status := 0
 	res, err := client(ctx, g.base, &status).Do(req)
 	if err != nil {
-		return noAnswer(err)
+		return noAnswer(caller, status, err)
 	}
 	_ = res.Body.Close() // read whole already
 	return answered(res.StatusCode)

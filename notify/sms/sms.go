@@ -55,7 +55,7 @@ func New(address string, o Options) (notify.Mailer, error) {
 func e164(number string) (string, error) {
 	n, err := phonenumbers.Parse(number, "")
 	if err != nil || !phonenumbers.IsPossibleNumber(n) {
-		return "", fmt.Errorf("%w: the number is not in E.164 form", notify.ErrRefused)
+		return "", fmt.Errorf("%w: %w: the number is not in E.164 form", notify.ErrRefused, notify.ErrNoAddress)
 	}
 	return phonenumbers.Format(n, phonenumbers.E164), nil
 }
@@ -96,11 +96,15 @@ func client(ctx context.Context, base http.RoundTripper, status *int) *http.Clie
 	}
 }
 
-// noAnswer says that nobody answered. The address, which may hold a secret, is
-// left out.
-func noAnswer(err error) error {
+// noAnswer says that nobody answered: the next message would find nobody
+// either, unless it was the caller who gave up. The address, which may hold a
+// secret, is left out.
+func noAnswer(caller context.Context, status int, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
+	}
+	if status == 0 && caller.Err() == nil {
+		return fmt.Errorf("%w: sms: no answer: %w", notify.ErrAway, err)
 	}
 	return fmt.Errorf("sms: no answer: %w", err)
 }

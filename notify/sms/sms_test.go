@@ -94,25 +94,27 @@ func TestWhatTwiliosAnswersMean(t *testing.T) {
 		answer  httpmock.Responder
 		refused bool // for good
 		ours    bool // our settings
+		away    bool // nobody is there, for the next message either
 		says    string
 	}{
-		{"21211, no number", httpmock.NewStringResponder(400, invalidTo), true, false, "21211"},
-		{"21610, STOP", httpmock.NewStringResponder(400, stopped), true, false, "21610"},
-		{"21614, a landline", httpmock.NewStringResponder(400, landline), true, false, "21614"},
-		{"21606, not our sender", httpmock.NewStringResponder(400, badFrom), false, true, "21606"},
-		{"21408, a region that is switched off", httpmock.NewStringResponder(403, noRegion), false, true, "21408"},
-		{"20429", httpmock.NewStringResponder(429, tooMany), false, false, "429"},
-		{"401", httpmock.NewStringResponder(401, noEntry), false, true, "401"},
-		{"500", httpmock.NewStringResponder(500, internal), false, false, "500"},
-		{"503 of something between", httpmock.NewStringResponder(503, "<html>"), false, false, "503"},
-		{"nothing", httpmock.NewErrorResponder(errWire), false, false, "connection reset"},
-		{"too late", httpmock.NewErrorResponder(context.DeadlineExceeded), false, false, "deadline"},
+		{"21211, no number", httpmock.NewStringResponder(400, invalidTo), true, false, false, "21211"},
+		{"21610, STOP", httpmock.NewStringResponder(400, stopped), true, false, false, "21610"},
+		{"21614, a landline", httpmock.NewStringResponder(400, landline), true, false, false, "21614"},
+		{"21606, not our sender", httpmock.NewStringResponder(400, badFrom), false, true, false, "21606"},
+		{"21408, a region that is switched off", httpmock.NewStringResponder(403, noRegion), false, true, false, "21408"},
+		{"20429", httpmock.NewStringResponder(429, tooMany), false, false, false, "429"},
+		{"401", httpmock.NewStringResponder(401, noEntry), false, true, false, "401"},
+		{"500", httpmock.NewStringResponder(500, internal), false, false, false, "500"},
+		{"503 of something between", httpmock.NewStringResponder(503, "<html>"), false, false, false, "503"},
+		{"nothing", httpmock.NewErrorResponder(errWire), false, false, true, "connection reset"},
+		{"too late", httpmock.NewErrorResponder(context.DeadlineExceeded), false, false, true, "deadline"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, wire := mailer(t, "twilio://"+account+":"+token+"@"+sender, sms.Options{})
 			wire.RegisterResponder(http.MethodPost, twilio, tt.answer)
 			err := m.Send(t.Context(), text())
 			holdMeaning(t, err, tt.refused, tt.ours, tt.says)
+			assert.Equal(t, tt.away, errors.Is(err, notify.ErrAway), err)
 			assert.Equal(t, 1, wire.GetTotalCallCount(), "nothing is tried twice behind our back")
 		})
 	}
@@ -188,7 +190,9 @@ func TestWhatAGatewaysAnswersMean(t *testing.T) {
 	}
 	m, wire := mailer(t, gateway, sms.Options{})
 	wire.RegisterResponder(http.MethodPost, gateway, httpmock.NewErrorResponder(errWire))
-	holdMeaning(t, m.Send(t.Context(), text()), false, false, "connection reset")
+	err := m.Send(t.Context(), text())
+	holdMeaning(t, err, false, false, "connection reset")
+	require.ErrorIs(t, err, notify.ErrAway)
 }
 
 func TestWhatIsNoNumberIsNotSent(t *testing.T) {
@@ -228,6 +232,7 @@ func TestASendEndsWithItsContext(t *testing.T) {
 		err := m.Send(ctx, text())
 		require.ErrorIs(t, err, context.Canceled)
 		require.NotErrorIs(t, err, notify.ErrRefused)
+		require.NotErrorIs(t, err, notify.ErrAway, "who is stopped knows nothing of the gateway")
 	}
 }
 

@@ -51,6 +51,7 @@ func (t *twilioMailer) Send(ctx context.Context, m notify.Message) error {
 	if err != nil {
 		return err
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	status := 0
@@ -67,7 +68,7 @@ func (t *twilioMailer) Send(ctx context.Context, m notify.Message) error {
 	if _, err = api.NewApiServiceWithClient(c).CreateMessage(params); taken(status) {
 		return nil // whatever else could not be read
 	}
-	return meaning(err)
+	return meaning(caller, status, err)
 }
 
 // aboutTheNumber are the codes that say of this number that nothing will ever
@@ -83,14 +84,14 @@ var aboutTheNumber = map[int]bool{
 
 // meaning tells "never" from "we are not let in" and from everything else. The
 // answer's own text may quote the number.
-func meaning(err error) error {
+func meaning(caller context.Context, answered int, err error) error {
 	if err == nil {
 		return nil
 	}
 	e, ok := errors.AsType[*twilio.TwilioRestError](err)
 	switch {
 	case !ok:
-		return noAnswer(err)
+		return noAnswer(caller, answered, err)
 	case aboutTheNumber[e.Code]:
 		return fmt.Errorf("%w: Twilio %d", notify.ErrRefused, e.Code)
 	case e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError:

@@ -111,6 +111,7 @@ func TestWhatComesBackIsJudged(t *testing.T) {
 		"no state":                     {func(j *journey) { j.query.Del("state") }, idp.ErrState},
 		"two states":                   {func(j *journey) { j.query.Add("state", "another") }, idp.ErrState},
 		"no trip":                      {func(j *journey) { j.trip = idp.Trip{}; j.query.Set("state", "") }, idp.ErrState},
+		"a trip without a state":       {func(j *journey) { j.trip.State = ""; j.query.Del("state") }, idp.ErrState},
 		"a trip without a nonce":       {func(j *journey) { j.trip.Nonce = "" }, idp.ErrState},
 		"a trip without a verifier":    {func(j *journey) { j.trip.Verifier = "" }, idp.ErrState},
 		"nobody in particular":         {func(j *journey) { j.want.Subject = "" }, idp.ErrState},
@@ -140,9 +141,12 @@ func TestWhatComesBackIsJudged(t *testing.T) {
 			require.NoError(j.t, err)
 		}, idp.ErrRefused},
 		// The token endpoint.
-		"it redirects": {answers("/token", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-		}), idp.ErrUnavailable},
+		"it redirects": {func(j *journey) {
+			j.op.serve["/elsewhere"] = j.op.exchange // and would succeed
+			j.op.serve["/token"] = func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+			}
+		}, idp.ErrUnavailable},
 		"it is down":          {answers("/token", status(503, `{"error":"invalid_grant"}`)), idp.ErrUnavailable},
 		"it limits":           {answers("/token", status(429, `{}`)), idp.ErrUnavailable},
 		"it answers no JSON":  {answers("/token", status(200, `<html>`)), idp.ErrUnavailable},
@@ -165,11 +169,16 @@ func TestWhatComesBackIsJudged(t *testing.T) {
 			j.op.serve["/token"] = func(http.ResponseWriter, *http.Request) { cancel(); <-j.t.Context().Done() }
 		}, context.Canceled},
 		// The keys.
-		"keys are down":      {answers("/keys", status(500, `{}`)), idp.ErrUnavailable},
-		"keys redirect":      {answers("/keys", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }), idp.ErrUnavailable},
+		"keys are down": {answers("/keys", status(500, `{}`)), idp.ErrUnavailable},
+		"keys redirect": {func(j *journey) {
+			keys := httptest.NewRecorder()
+			j.op.ServeHTTP(keys, httptest.NewRequestWithContext(j.ctx, http.MethodGet, "/keys", http.NoBody))
+			j.op.serve["/elsewhere"] = status(200, keys.Body.String())
+			j.op.serve["/keys"] = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }
+		}, idp.ErrUnavailable},
 		"keys are no JSON":   {answers("/keys", status(200, `<html>`)), idp.ErrUnavailable},
 		"there are no keys":  {answers("/keys", status(200, `{"keys":[]}`)), idp.ErrRefused},
-		"keys are too long":  {answers("/keys", status(200, `{"keys":[],"x":"`+strings.Repeat("x", 1<<19)+`"}`)), idp.ErrUnavailable},
+		"keys are too long":  {answers("/keys", status(200, `{"keys":[]}`+strings.Repeat(" ", 1<<19))), idp.ErrUnavailable},
 		"keys are much else": {answers("/keys", status(200, `[]`)), idp.ErrRefused},
 		"keys are slow": {func(j *journey) {
 			ctx, cancel := context.WithCancel(j.ctx)

@@ -1,30 +1,51 @@
 package passkey_test
 
 import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"encoding/json"
 	"errors"
 	"testing"
 
 	"github.com/reconsent/reconsent/reauth/passkey"
 )
 
-// What a browser answers is anybody's to write.
+// What a browser answers is anybody's to write. Key and challenge are fixed:
+// each process of the fuzzer makes them anew, and its seeds have to be right in
+// all of them.
 func FuzzFinish(f *testing.F) {
 	a := newAuthenticator(f)
-	creating, created, err := relying.BeginRegistration(now, ada, nil, passkey.Preferred)
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		f.Fatal(err)
 	}
-	create := a.create(creating)
+	a.key, a.id = key, bytes.Repeat([]byte{1}, 32)
+	options := []byte(`{"challenge": "` + b64(make([]byte, 32)) + `", "user": {"id": "` + b64(ada.Handle) + `"}}`)
+	begun := func(_, state []byte, err error) []byte {
+		var s map[string]any
+		if err != nil || json.Unmarshal(state, &s) != nil {
+			f.Fatal("no session", err)
+		}
+		s["challenge"] = b64(make([]byte, 32))
+		out, err := json.Marshal(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return out
+	}
+	created := begun(relying.BeginRegistration(now, ada, nil, passkey.Preferred))
+	create := a.create(options)
 	have, err := relying.FinishRegistration(now, created, create)
 	if err != nil {
 		f.Fatal(err)
 	}
 	list := []passkey.Credential{have}
-	options, state, err := relying.BeginAssertion(now, ada.Handle, list, passkey.Preferred)
-	if err != nil {
+	state := begun(relying.BeginAssertion(now, ada.Handle, list, passkey.Preferred))
+	a.count = 2
+	if _, _, err := relying.FinishAssertion(now, state, a.get(options), list); err != nil {
 		f.Fatal(err)
 	}
-	a.count = 2
 	f.Add(create)
 	f.Add(a.get(options))
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`))

@@ -306,7 +306,7 @@ func TestAnAnswerIsGoodForItsOwnCeremonyOnly(t *testing.T) {
 	_, _, err := relying.FinishAssertion(now, first, answer, list)
 	require.NoError(t, err)
 
-	_, second := begin(now)
+	asked, second := begin(now)
 	_, _, err = relying.FinishAssertion(now, second, answer, list)
 	require.ErrorIs(t, err, passkey.ErrRefused, "replayed into a later ceremony")
 
@@ -322,12 +322,16 @@ func TestAnAnswerIsGoodForItsOwnCeremonyOnly(t *testing.T) {
 	_, _, err = other.FinishAssertion(now, first, answer, list)
 	require.ErrorIs(t, err, passkey.ErrRefused, "the relying party's id was changed meanwhile")
 
+	a.count = 3
+	answer = a.get(asked)
 	for _, broken := range []string{"", "null", "{}", "[]", string(second[:len(second)-1]), strings.Replace(string(second), `"preferred"`, `"discouraged"`, 1), strings.Replace(string(second), `"allowed":[`, `"other":[`, 1)} {
 		_, _, err = relying.FinishAssertion(now, []byte(broken), answer, list)
 		require.ErrorIs(t, err, passkey.ErrRefused, broken)
 		_, err = relying.FinishRegistration(now, []byte(broken), answer)
 		require.ErrorIs(t, err, passkey.ErrRefused, broken)
 	}
+	_, _, err = relying.FinishAssertion(now, second, answer, list)
+	require.NoError(t, err, "whole, it is taken")
 }
 
 func TestACredentialIsItsUsersOwn(t *testing.T) {

@@ -160,7 +160,7 @@ func (c Claims) whole() error {
 		{c.AuthTime.Unix() <= 0 || c.AuthTime.After(c.IssuedAt), "the time of the authentication is missing or odd"},
 		{len(c.Factors) == 0 || len(c.Factors) > maxFactors || !all(c.Factors, c.factor), "the factors are missing or odd"},
 		{c.FVA != c.ages(), "the ages are not those of the factors"},
-		{c.Operation != nil && (!text(c.Operation.Name) || !digest(c.Operation.Digest)), "the operation is odd"},
+		{c.Operation != nil && !c.Operation.sound(), "the operation is odd"},
 	} {
 		if check.bad {
 			return errors.New("claims of a proof: " + check.msg)
@@ -212,6 +212,12 @@ func text(s string) bool {
 }
 
 func odd(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
+
+// sound reports whether it says anything: a payment may have been agreed to
+// under no name.
+func (o *Operation) sound() bool {
+	return (text(o.Name) || o.Name == "" && o.Digest != "") && digest(o.Digest)
+}
 
 func digest(s string) bool {
 	return s == "" || len(s) == digestSize && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""

@@ -103,7 +103,21 @@ func TestAgesAreThoseOfTheNewestFactors(t *testing.T) {
 	}
 }
 
-// odd are claims that no proof may have. Neither is one minted with them, nor
+// The ages are those of the times that travel, or no verifier would agree.
+func TestFractionsOfASecondDoNotTravel(t *testing.T) {
+	k := key(t, "")
+	c := good()
+	c.IssuedAt, c.ExpiresAt = now.Add(900*time.Millisecond), now.Add(MaxLife+900*time.Millisecond)
+	c.Factors[0].At = now.Add(-3*time.Minute + 950*time.Millisecond) // 2:59.95 before, or 3:00 in seconds
+	token, err := Mint(k, c)
+	require.NoError(t, err)
+	got, err := Verify(token, KeySet{k.Public()}, want)
+	require.NoError(t, err)
+	assert.Equal(t, [2]int{3, 0}, got.FVA)
+	assert.Equal(t, MaxLife, got.ExpiresAt.Sub(got.IssuedAt))
+}
+
+// odds are claims that no proof may have. Neither is one minted with them, nor
 // taken when somebody else's code did.
 var odds = map[string]func(*Claims){
 	"no issuer":               func(c *Claims) { c.Issuer = "" },
@@ -128,9 +142,20 @@ var odds = map[string]func(*Claims){
 	"a factor of no method":   func(c *Claims) { c.Factors[0].Method = "" },
 	"a factor of no role":     func(c *Claims) { c.Factors[0].Role = "third" },
 	"a password with a PIN":   func(c *Claims) { c.Factors[0].UserVerified = true },
-	"an operation of no name": func(c *Claims) { c.Operation.Name = "" },
+	"an operation of nothing": func(c *Claims) { *c.Operation = Operation{} },
 	"an odd digest":           func(c *Claims) { c.Operation.Digest = strings.Repeat("+", digestSize) },
 	"a short digest":          func(c *Claims) { c.Operation.Digest = "abc" },
+}
+
+// A person may agree to a payment without a name for what is done.
+func TestDetailsNeedNoName(t *testing.T) {
+	k, c := key(t, ""), good()
+	c.Operation.Name, c.Operation.Digest = "", strings.Repeat("a", digestSize)
+	token, err := Mint(k, c)
+	require.NoError(t, err)
+	got, err := Verify(token, KeySet{k.Public()}, want)
+	require.NoError(t, err)
+	require.Equal(t, c.Operation, got.Operation)
 }
 
 func TestOddClaimsAreNotMintedAndNotTaken(t *testing.T) {

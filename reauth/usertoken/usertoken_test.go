@@ -621,3 +621,19 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// TestInDevelopmentATokenNeedNotSayWhenItWasIssued: whoever tries things out by
+// hand signs what comes to mind. Elsewhere an unknown age denies.
+func TestInDevelopmentATokenNeedNotSayWhenItWasIssued(t *testing.T) {
+	t.Parallel()
+	rules := &Rules{Algorithms: []string{"HS256"}, Secret: secret, TrustAuthTime: true}
+	v := verifier(t)
+	at := now.Add(-time.Minute).Truncate(time.Second)
+	c, err := v.Verify(t.Context(), sign(t, "HS256", secret, nil, claims(m{"iat": nil, "auth_time": at.Unix()})), rules)
+	require.NoError(t, err)
+	assert.True(t, c.IssuedAt.IsZero())
+	assert.Equal(t, at, c.AuthTime)
+	rules.Issuer, rules.Audience, rules.NamesRequired = issuer, audience, true
+	_, err = v.Verify(t.Context(), sign(t, "HS256", secret, nil, claims(m{"iat": nil})), rules)
+	assert.ErrorIs(t, err, ErrTooOld)
+}

@@ -37,15 +37,12 @@ var byteTests = []test{
 				"Succeed":            func() error { return w.s.Succeed(ctx, reauth.Success{Who: strange, At: at(0)}) },
 				"Factor":             func() error { _, err := w.s.Factor(ctx, app, s, s); return err },
 				"ChangeFactors":      func() error { return w.s.ChangeFactors(ctx, reauth.FactorChange{Who: strange, At: at(0)}) },
-				"Remove": func() error {
-					return w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Remove: []string{s}})
-				},
-				"Clear":        func() error { return w.s.Clear(ctx, strange, at(0), line(w.who)) },
-				"Proof":        func() error { _, err := w.s.Proof(ctx, app, s); return err },
-				"UseProof":     func() error { return w.s.UseProof(ctx, app, s, at(0), reauth.Answer{}) },
-				"StepToken":    func() error { _, err := w.s.StepToken(ctx, app, reauth.StepKind(s), []byte(s)); return err },
-				"Answered":     func() error { _, err := w.s.Answered(ctx, app, s, at(0)); return err },
-				"DropProofKey": func() error { return w.s.DropProofKey(ctx, s) },
+				"Clear":              func() error { return w.s.Clear(ctx, strange, at(0), line(w.who)) },
+				"Proof":              func() error { _, err := w.s.Proof(ctx, app, s); return err },
+				"UseProof":           func() error { return w.s.UseProof(ctx, app, s, at(0), reauth.Answer{}) },
+				"StepToken":          func() error { _, err := w.s.StepToken(ctx, app, reauth.StepKind(s), []byte(s)); return err },
+				"Answered":           func() error { _, err := w.s.Answered(ctx, app, s, at(0)); return err },
+				"DropProofKey":       func() error { return w.s.DropProofKey(ctx, s) },
 			} {
 				assert.ErrorIs(w, call(), consent.ErrNotFound, "%s %q", method, s)
 			}
@@ -56,6 +53,7 @@ var byteTests = []test{
 				success.Who, success.At = w.who, at(0)
 				assert.ErrorIs(w, w.s.Succeed(ctx, success), consent.ErrClaimLost, "%s %q", part, s)
 			}
+			assert.ErrorIs(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Remove: []string{s}}), consent.ErrClaimLost)
 			text, err := w.s.Window(ctx, app, s)
 			require.NoError(w, err)
 			assert.Empty(w, text)
@@ -136,6 +134,27 @@ var byteTests = []test{
 			require.NoError(w, w.s.Record(w.Context(), l))
 			assert.Equal(w, l, w.audit(who.ApplicationID)[0])
 		}
+	}},
+	{"Text/too long for a key is refused or kept", func(w *world) {
+		long := make([]byte, 0, 1<<15) // which does not compress
+		for i := uint32(1); len(long) < 1<<15; i = i*1664525 + 1013904223 {
+			long = append(long, 'a'+byte(i>>24)%26)
+		}
+		who := w.who
+		who.SessionID = string(long)
+		for what, err := range map[string]error{
+			"session": w.s.Succeed(w.Context(), reauth.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute))}),
+			"code":    func() error { _, err := w.s.BeginCode(w.Context(), code(who), at(0)); return err }(),
+			"window": func() error {
+				_, err := w.s.SwapWindow(w.Context(), who.ApplicationID, string(long), "", "1", at(0))
+				return err
+			}(),
+		} {
+			if err != nil {
+				w.among(fmt.Errorf("%s: %w", what, err), consent.ErrRejected)
+			}
+		}
+		w.standing(who)
 	}},
 	{"Bytes/what is returned is the caller's own", func(w *world) {
 		f := w.enrolled(w.who, reauth.KindTOTP)

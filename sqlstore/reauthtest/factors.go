@@ -78,6 +78,9 @@ var factorTests = []test{
 		assert.Zero(w, w.endedAt(l))
 		g := factor(w.who, reauth.KindTOTP)
 		g.VerifiedAt = time.Time{}
+		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &g, Remove: []string{f.ID}}))
+		assert.Zero(w, w.endedAt(l), "it gives way to the next")
+		g.ID = name("fac")
 		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &g, EndsOthers: true}))
 		assert.Equal(w, at(time.Second), w.endedAt(l), "unless it is asked for")
 	}},
@@ -88,7 +91,7 @@ var factorTests = []test{
 		phone := w.enrolled(w.who, reauth.KindPhone)
 		added := factor(w.who, reauth.KindBackupCodes)
 		other := w.live(w.user(w.who.ApplicationID))
-		for _, c := range []reauth.FactorChange{{Verify: pending.ID}, {Remove: []string{phone.ID}}, {Add: &added}, {ForgetRef: "x"}} {
+		for _, c := range []reauth.FactorChange{{Verify: pending.ID}, {Remove: []string{phone.ID}}, {Add: &added}, {ForgetRefs: []string{"x"}}} {
 			here, there := w.live(w.who), w.live(elsewhere(w.who))
 			c.Who, c.At = w.who, at(2*time.Second)
 			require.NoError(w, w.change(c))
@@ -135,7 +138,7 @@ var factorTests = []test{
 		others := w.enrolled(w.user(w.who.ApplicationID), reauth.KindBackupCodes, "a")
 		l := w.live(w.who)
 		for _, gone := range []string{"nothing", others.ID} {
-			require.ErrorIs(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID, gone}, Log: []reauth.Audit{line(w.who)}}), consent.ErrNotFound)
+			require.ErrorIs(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID, gone}, Log: []reauth.Audit{line(w.who)}}), consent.ErrClaimLost)
 		}
 		assert.Equal(w, one, w.lookFactor(one))
 		assert.Equal(w, two, w.lookFactor(two))
@@ -165,7 +168,7 @@ var factorTests = []test{
 			w.proved(who, prove(reauth.PhoneCode, reauth.Second, "number", at(time.Minute)))
 			w.proved(who, prove(reauth.Password, reauth.First, "", at(time.Minute)))
 		}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(2 * time.Minute), ForgetRef: "number"}))
+		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(2 * time.Minute), ForgetRefs: []string{"number"}}))
 		left := []reauth.Proven{*prove(reauth.Password, reauth.First, "", at(time.Minute))}
 		assert.Equal(w, left, w.standing(w.who).Proven)
 		assert.Equal(w, left, w.standing(there).Proven)

@@ -36,13 +36,10 @@ var isolationTests = []test{
 			"Prepare":            func() error { return w.s.Prepare(ctx, foreign, l.rev.ID, consent.Sealed("x")) },
 			"TakePrepared":       func() error { _, err := w.s.TakePrepared(ctx, foreign, l.rev.ID); return err },
 			"Factor":             func() error { _, err := w.s.Factor(ctx, app, user, f.ID); return err },
-			"ChangeFactors": func() error {
-				return w.s.ChangeFactors(ctx, reauth.FactorChange{Who: foreign, At: at(0), Remove: []string{f.ID}})
-			},
-			"Proof":     func() error { _, err := w.s.Proof(ctx, app, l.proof.ID); return err },
-			"UseProof":  func() error { return w.s.UseProof(ctx, app, l.proof.ID, at(time.Minute), reauth.Answer{}) },
-			"StepToken": func() error { _, err := w.s.StepToken(ctx, app, l.token.Kind, l.token.Hash); return err },
-			"Answered":  func() error { _, err := w.s.Answered(ctx, app, "key", at(0)); return err },
+			"Proof":              func() error { _, err := w.s.Proof(ctx, app, l.proof.ID); return err },
+			"UseProof":           func() error { return w.s.UseProof(ctx, app, l.proof.ID, at(time.Minute), reauth.Answer{}) },
+			"StepToken":          func() error { _, err := w.s.StepToken(ctx, app, l.token.Kind, l.token.Hash); return err },
+			"Answered":           func() error { _, err := w.s.Answered(ctx, app, "key", at(0)); return err },
 		} {
 			assert.ErrorIs(w, call(), consent.ErrNotFound, method)
 		}
@@ -54,6 +51,7 @@ var isolationTests = []test{
 			assert.ErrorIs(w, w.s.Succeed(ctx, s), consent.ErrClaimLost, part)
 		}
 		require.ErrorIs(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: foreign, At: at(time.Minute), Verify: f.ID}), consent.ErrClaimLost)
+		require.ErrorIs(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: foreign, At: at(time.Minute), Remove: []string{f.ID}}), consent.ErrClaimLost)
 		records, err := w.s.FactorRecords(ctx, app, user, f.Kind)
 		require.NoError(w, err)
 		assert.Empty(w, records)
@@ -70,7 +68,7 @@ var isolationTests = []test{
 		ok, err := w.s.Take(ctx, app, reauth.BucketLocked+user, zero, 1, 1)
 		require.NoError(w, err)
 		assert.True(w, ok, "a budget of its own")
-		require.NoError(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: foreign, At: at(time.Minute), ForgetRef: "", EndsOthers: true}))
+		require.NoError(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: foreign, At: at(time.Minute), EndsOthers: true}))
 		all := foreign
 		all.SessionID = ""
 		require.NoError(w, w.s.Clear(ctx, all, at(day), line(foreign)))

@@ -175,15 +175,13 @@ var raceTests = []test{
 		f := w.enrolled(w.who, reauth.KindTOTP)
 		proofs := make([]reauth.ProofRecord, many)
 		for i, err := range w.race(func(i int) error {
-			switch {
-			case i == many/2:
+			if i == many/2 {
 				return w.s.ChangeFactors(w.Context(), reauth.FactorChange{Who: w.who, At: at(2 * time.Minute), Remove: []string{f.ID}})
-			default:
-				proofs[i] = proof(w.who)
-				return w.s.Succeed(w.Context(), reauth.Success{
-					Who: w.who, At: at(time.Minute), Step: &reauth.FactorStep{FactorID: f.ID}, Proof: &proofs[i],
-				})
 			}
+			proofs[i] = proof(w.who)
+			return w.s.Succeed(w.Context(), reauth.Success{
+				Who: w.who, At: at(time.Minute), Step: &reauth.FactorStep{FactorID: f.ID}, Proof: &proofs[i],
+			})
 		}) {
 			switch {
 			case i == many/2:
@@ -199,16 +197,21 @@ var raceTests = []test{
 		for range 5 {
 			who := w.user(w.who.ApplicationID)
 			ctx := w.Context()
-			revs, proofs := make([]reauth.Reverification, many), make([]reauth.ProofRecord, many)
+			revs, proofs, old := make([]reauth.Reverification, many), make([]reauth.ProofRecord, many), make([]reauth.ProofRecord, many)
+			for i := range old {
+				old[i] = w.minted(who)
+			}
 			for _, err := range w.race(func(i int) error {
 				mine := elsewhere(who)
 				revs[i] = reauth.Reverification{Who: mine, ID: name("rev"), CreatedAt: at(0), ExpiresAt: at(day)}
 				proofs[i] = proof(mine)
-				switch i % 5 {
+				switch i % 6 {
+				case 5:
+					return w.s.UseProof(ctx, who.ApplicationID, old[i].ID, at(time.Minute), reauth.Answer{}, line(who))
 				case 0:
 					return w.s.EraseUser(ctx, who.ApplicationID, who.UserID, "erased_"+who.UserID)
 				case 1:
-					return w.s.CreateReverification(ctx, revs[i])
+					return w.s.CreateReverification(ctx, revs[i], line(mine))
 				case 2:
 					_, err := w.s.BeginCode(ctx, code(mine), at(0))
 					return err
@@ -220,9 +223,12 @@ var raceTests = []test{
 				}
 			}) {
 				if err != nil {
-					w.among(err, consent.ErrNotFound, consent.ErrBusy)
+					w.among(err, consent.ErrNotFound, consent.ErrBusy, consent.ErrClaimLost) // the last by the change of factors
 				}
 			}
+			lines, err := w.s.ListAudit(ctx, who.ApplicationID, reauth.AuditFilter{UserID: who.UserID, Limit: 9})
+			require.NoError(w, err)
+			assert.Empty(w, lines)
 			w.put(who)
 			assert.Empty(w, w.standing(who).Factors)
 			for i := range many {
@@ -245,7 +251,7 @@ var raceTests = []test{
 					err = w.s.Clear(ctx, w.who, at(0), line(w.who))
 				case 1:
 					g := factor(w.who, reauth.KindTOTP)
-					err = w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Add: &g, ForgetRef: "x"})
+					err = w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Add: &g, ForgetRefs: []string{"x"}})
 				case 2:
 					_, err = w.s.BeginCode(ctx, code(w.who), at(0))
 				default:

@@ -140,7 +140,7 @@ var digestTests = []test{
 		d, notices := w.frozen(open, e.noon())
 		require.NoError(w, w.postpone(d, e.noon().Add(time.Hour), "not_sent"))
 		want := d
-		want.ClaimID, want.ClaimedUntil, want.DueAt, want.Reason = "", time.Time{}, e.noon().Add(time.Hour), "not_sent"
+		want.ClaimID, want.ClaimedUntil, want.DueAt, want.Reason = "", e.noon().Add(time.Hour), e.noon().Add(time.Hour), "not_sent"
 		assert.Equal(w, want, w.digest(d.ID), "frozen still, but nobody's")
 		require.ErrorIs(w, w.postpone(d, at(day), "again"), consent.ErrClaimLost)
 		again, same := w.frozen(d, e.noon().Add(time.Hour))
@@ -154,12 +154,14 @@ var digestTests = []test{
 		open := w.digestOf(e, u.ID)
 		require.NoError(w, w.postpone(open, e.noon().Add(9*time.Hour), "quiet_hours"))
 		want := open
-		want.DueAt, want.Reason = e.noon().Add(9*time.Hour), "quiet_hours"
+		want.DueAt, want.ClaimedUntil, want.Reason = e.noon().Add(9*time.Hour), e.noon().Add(9*time.Hour), "quiet_hours"
 		assert.Equal(w, want, w.digest(open.ID))
 		w.dueAt(later.at(time.Hour), u.ID)
 		require.Len(w, w.flagged(later.due(), announce("lapse", time.Time{})), 1)
 		assert.Equal(w, want, w.digest(open.ID), "what joins does not hurry it")
-		_, notices := w.frozen(open, e.noon())
+		_, _, err := w.freeze(digestClaim(open, want.DueAt.Add(-time.Microsecond)))
+		require.ErrorIs(w, err, consent.ErrBusy, "nobody sends it before, not a job that runs late either")
+		_, notices := w.frozen(open, want.DueAt)
 		assert.Len(w, notices, 2)
 	}},
 	{"Digest/over", func(w *world) {
@@ -287,18 +289,38 @@ var digestTests = []test{
 		open := w.digestOf(e, u.ID)
 		require.NoError(w, w.postpone(open, e.noon().Add(9*time.Hour), "quiet_hours"))
 		c := w.stored(func(c *consent.Consent) { c.UserID = u.ID })
-		ask := consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id")), Channel: consent.ChannelEmail, DigestID: name("dgt")}
+		ask := consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id"), nil), Channel: consent.ChannelEmail, DigestID: name("dgt")}
 		require.NoError(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()))
 		got := w.digest(open.ID)
 		assert.Equal(w, e.noon(), got.DueAt)
-		assert.Equal(w, consent.DigestAsked, got.Reason)
+		assert.True(w, got.Asked)
+		assert.True(w, got.ClaimedUntil.IsZero(), "anybody may send it at once")
 		w.noDigest(ask.DigestID)
 		_, notices := w.frozen(open, e.noon())
 		assert.Len(w, notices, 2)
-		ask.Stage = consent.AskedStage(name("id")) // the open one has left
+		ask.Stage = consent.AskedStage(name("id"), nil) // the open one has left
 		require.NoError(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()))
 		assert.Equal(w, consent.DigestOpen, w.digest(ask.DigestID).State)
 		require.ErrorIs(w, w.r.AskForMessage(w.Context(), ask, u.ID, e.noon()), consent.ErrExists)
+	}},
+	{"Digest/what a user asked for meanwhile is not put off", func(w *world) {
+		e := newEra()
+		u := w.addressed()
+		open := w.digestOf(e, u.ID) // as somebody reads it, to put it off
+		c := w.stored(func(c *consent.Consent) { c.UserID = u.ID })
+		require.NoError(w, w.r.AskForMessage(w.Context(), consent.Notice{ApplicationID: w.app.ID, ConsentID: c.ID, Cycle: 1, Stage: consent.AskedStage(name("id"), nil),
+			Channel: consent.ChannelEmail, DigestID: name("dgt")}, u.ID, e.noon()))
+		asked := w.digest(open.ID)
+		assert.Equal(w, open.DueAt, asked.DueAt, "it was due before")
+		require.ErrorIs(w, w.postpone(open, e.noon().Add(9*time.Hour), "quiet_hours"), consent.ErrClaimLost)
+		assert.Equal(w, asked, w.digest(open.ID))
+		require.NoError(w, w.postpone(asked, e.noon().Add(time.Hour), "paused"), "whoever knows of it may")
+		assert.True(w, w.digest(open.ID).Asked, "and it stays known")
+		d, notices := w.frozen(open, e.noon().Add(time.Hour))
+		assert.True(w, d.Asked)
+		next := name("dgt")
+		require.NoError(w, w.r.PutOffNotices(w.Context(), d, notices, next, e.noon().Add(2*time.Hour)))
+		assert.True(w, w.digest(next).Asked, "also where it goes on in another message")
 	}},
 	{"Digest/counted once, by whoever holds it", func(w *world) {
 		e := newEra()

@@ -279,6 +279,28 @@ var reachTests = []test{
 		require.NoError(w, err)
 		assert.Equal(w, marked, got)
 	}},
+	{"Unreachable/the mark is taken back", func(w *world) {
+		e := newEra()
+		u := w.addressed()
+		w.dueAt(e.at(time.Hour), u.ID)
+		all := w.flagged(e.due(), unreachableBy("before_7d", time.Time{}, true))
+		for _, channel := range []consent.Channel{consent.ChannelEmail, consent.ChannelSMS} {
+			d, notices := w.frozenBy(channel, all, e.noon())
+			address, _ := u.Address(channel)
+			w.unreachable(d, notices, address)
+		}
+		want := w.lookUp(u)
+		require.NoError(w, w.r.ClearRefusals(w.Context(), w.app.ID, u.ID))
+		assert.Equal(w, want, w.lookUp(u), "of no channel")
+		require.NoError(w, w.r.ClearRefusals(w.Context(), w.app.ID, u.ID, consent.ChannelSMS))
+		want.PhoneRefusedAt = time.Time{}
+		assert.Equal(w, want, w.lookUp(u))
+		require.NoError(w, w.r.ClearRefusals(w.Context(), w.app.ID, u.ID, consent.Channels...))
+		want.EmailRefusedAt = time.Time{}
+		assert.Equal(w, want, w.lookUp(u))
+		require.ErrorIs(w, w.r.ClearRefusals(w.Context(), w.app.ID, "nobody", consent.Channels...), consent.ErrNotFound)
+		require.ErrorIs(w, w.r.ClearRefusals(w.Context(), "app_other", u.ID, consent.Channels...), consent.ErrNotFound)
+	}},
 	{"Unreachable/a message that was not tried is an event once a cycle and channel", func(w *world) {
 		first, second, third := newEra(), newEra(), newEra()
 		u := w.addressed()

@@ -78,7 +78,7 @@ func (w *world) application() consent.Application {
 func (w *world) consent() consent.Consent {
 	return consent.Consent{
 		ApplicationID: w.app.ID, ID: name("con"), UserID: name("user"), Provider: "truelayer", ProviderID: "mock",
-		BankName: "Mock Bank", AccountLabel: "Current ••1234", CredentialsID: name("cred"),
+		BankName: "Mock Bank", AccountLabel: "Current ••1234", AccountCount: 3, CredentialsID: name("cred"),
 		Cycle: 1, Custody: consent.CustodyOurs, Scopes: []string{"accounts", "balance"},
 		RedirectURI: "https://app.example/cb?x=%2F", Hosted: true, Replaces: "con_before",
 		CreatedAt: at(0), ConsentedAt: at(time.Second), ExpiresAt: at(90 * day), ExpirySource: consent.FromProvider,

@@ -71,6 +71,44 @@ var upkeepTests = []test{
 		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, l.TokenHash)
 		require.NoError(w, err, "it stays, so that its page can say kindly why it no longer works")
 	}},
+	{"ReconnectLink/purged long after its end", func(w *world) {
+		c := w.stored()
+		old, young := link(c), link(c)
+		old.ExpiresAt, young.ExpiresAt = at(-1000*day), at(-900*day)
+		require.NoError(w, w.r.CreateReconnectLink(w.Context(), old))
+		require.NoError(w, w.r.CreateReconnectLink(w.Context(), young))
+		for range 2 {
+			_, err := w.r.PurgeReconnectLinks(w.Context(), old.ExpiresAt, 1_000_000)
+			require.NoError(w, err)
+			_, err = w.r.ReconnectLink(w.Context(), w.app.ID, old.TokenHash)
+			require.NoError(w, err, "it ended at that moment, and not before it")
+		}
+		_, err := w.r.PurgeReconnectLinks(w.Context(), young.ExpiresAt, 1_000_000)
+		require.NoError(w, err)
+		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, old.TokenHash)
+		require.ErrorIs(w, err, consent.ErrNotFound)
+		_, err = w.r.ReconnectLink(w.Context(), w.app.ID, young.TokenHash)
+		require.NoError(w, err)
+	}},
+	{"Replacement/the newest that counts", func(w *world) {
+		c := w.stored()
+		none := func() {
+			_, err := w.r.Replacement(w.Context(), w.app.ID, c.ID)
+			require.ErrorIs(w, err, consent.ErrNotFound)
+		}
+		none()
+		first := w.stored(func(o *consent.Consent) { o.Replaces = c.ID })
+		second := w.stored(func(o *consent.Consent) { o.Replaces, o.CreatedAt = c.ID, first.CreatedAt.Add(time.Minute) })
+		got, err := w.r.Replacement(w.Context(), w.app.ID, c.ID)
+		require.NoError(w, err)
+		assert.Equal(w, second.ID, got.ID)
+		w.revoked(second)
+		got, err = w.r.Replacement(w.Context(), w.app.ID, c.ID)
+		require.NoError(w, err)
+		assert.Equal(w, first.ID, got.ID)
+		w.revoked(first)
+		none()
+	}},
 	{"StaleAttempts/oldest first", func(w *world) {
 		var want []string
 		for i := range 3 {

@@ -84,6 +84,8 @@ var userTests = []test{
 		a := w.begun(&c)
 		l := link(c)
 		require.NoError(w, w.r.CreateReconnectLink(w.Context(), l))
+		act := confirmation(c, at(0))
+		w.confirm(act)
 
 		require.ErrorIs(w, w.r.EraseUser(w.Context(), w.app.ID, u.ID, "erased_1"), consent.ErrBusy, "a consent is alive")
 		_, err = w.r.User(w.Context(), w.app.ID, u.ID)
@@ -107,9 +109,12 @@ var userTests = []test{
 		require.NoError(w, err, "its page says that the connection has ended")
 		l.UserID, l.ReturnTo, l.State, l.AddressHash = "erased_1", "", nil, nil
 		assert.Equal(w, l, kept)
+		act.ConfirmedBy, act.Statement = "erased_1", ""
+		assert.Equal(w, []consent.Confirmation{act}, w.confirmations(c), "that somebody confirmed, and when, stays; their words name an account")
 		c = w.look(c)
 		assert.Equal(w, "erased_1", c.UserID)
 		assert.Empty(w, c.AccountLabel)
+		assert.Zero(w, c.AccountCount)
 		assert.Empty(w, c.Accounts)
 		a = w.lookAt(a)
 		assert.Equal(w, "erased_1", a.UserID)

@@ -42,9 +42,8 @@ func (n *Notifier) mayLeave(ctx context.Context, app *consent.Application, ids [
 		user := users[d.UserID]
 		switch {
 		case app.Paused:
-			d.DueAt = now.Add(pausedFor)
-			putOff(&d, paused)
-		case d.Reason == consent.DigestAsked, user == nil: // somebody is awake, and waits for it; or is gone, and nothing will be sent
+			d.DueAt, d.Reason = now.Add(pausedFor), paused
+		case d.Asked, user == nil: // somebody is awake, and waits for it; or is gone, and nothing will be sent
 			leave = append(leave, d.ID)
 			continue
 		default:
