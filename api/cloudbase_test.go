@@ -251,8 +251,7 @@ func TestEveryErrorBelowTheirPathIsInTheirForm(t *testing.T) {
 		{"a device that is none", "POST", "/auth/v1/user/sudo", `{"password":"x"}`, w.ada("X-Device-Id", strings.Repeat("x", 300)), 400, "invalid_argument", 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.TB = t
+			w := w.in(t)
 			w.faulty(w.do(tt.method, tt.path, tt.body, tt.header), tt.status, tt.fault, tt.code)
 		})
 	}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -150,15 +152,52 @@ func build(w *people, options ...func(*api.Config)) *people {
 	var err error
 	w.keys, err = seal.Generate()
 	require.NoError(t, err)
-	w.store, err = sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = w.store.Close() })
-	require.NoError(t, w.store.Migrate(t.Context()))
-	w.store.UseQueue(noQueue{})
+	w.store = newStore(t)
 	w.url, w.users = w.replica(options...)
 	w.acme, w.key = w.application("acme", "https://acme.example")
 	w.person(w.key, "ada")
 	return w
+}
+
+// migrated is a SQLite file with all tables: migrating one for each test takes
+// longer than most tests.
+var migrated = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "api-test")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "db")
+	store, err := sqlstore.Open(context.Background(), "sqlite:"+path)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(store.Migrate(context.Background()), store.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// newStore is an empty registry.
+func newStore(t testing.TB) *sqlstore.Store {
+	t.Helper()
+	file, err := migrated()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "db")
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	store, err := sqlstore.Open(t.Context(), "sqlite:"+path)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	require.NoError(t, store.PrepareStatements(t.Context()))
+	store.UseQueue(noQueue{})
+	return store
+}
+
+// in is the same people, for a part of a test.
+func (w *people) in(t testing.TB) *people {
+	part := *w
+	part.TB = t
+	return &part
 }
 
 // replica is one more server on the same database.

@@ -78,6 +78,7 @@ func TestWhatDoesNotFitIsNotUsedUp(t *testing.T) {
 		"no details":        {"details": nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			w := w.in(t)
 			w.refused(w.use(merge(good, change)), 403, "proof_mismatch")
 		})
 	}
@@ -100,6 +101,7 @@ func TestOfTwentyAtOnceOneSucceeds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			w := w.in(t)
 			body := merge(make(), map[string]any{"operation": "transfer", "user_id": "ada", "session_id": "s1"})
 			counts := map[int]int{}
 			var mu sync.Mutex

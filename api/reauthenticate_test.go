@@ -56,6 +56,7 @@ func TestTheChallenge(t *testing.T) {
 		{"?level=session", `{"level":"first_factor","afterMinutes":1440}`, "session", ""},
 	} {
 		t.Run(tt.query, func(t *testing.T) {
+			w := w.in(t)
 			header := w.as(jwt.MapClaims{"sid": fmt.Sprint("s", i)})
 			if i%9 == 8 {
 				w.clock.advance(5 * time.Minute) // the limit is by user

@@ -173,8 +173,7 @@ func TestUsersBadInput(t *testing.T) {
 	run := func(rows []row, header http.Header) {
 		for _, tt := range rows {
 			t.Run(tt.name, func(t *testing.T) {
-				w := *w
-				w.TB = t
+				w := w.in(t)
 				a := w.do(tt.method, tt.path, tt.body, header)
 				if tt.status == 200 {
 					require.Equal(t, 200, a.status, "%s", a.body)

@@ -18,8 +18,7 @@ func FuzzCloudBaseBody(f *testing.F) {
 	}
 	w := newPeople(f)
 	f.Fuzz(func(t *testing.T, body string) {
-		w := *w
-		w.TB = t
+		w := w.in(t)
 		for _, path := range []string{"/auth/v1/user/reauthenticate", "/auth/v1/verification", "/auth/v1/verification/verify", "/auth/v1/user/sudo"} {
 			a := w.do("POST", path, body, w.vendors())
 			require.Less(t, a.status, 500, "%s %s", path, a.body)
@@ -47,8 +46,7 @@ func FuzzReverificationBody(f *testing.F) {
 	}
 	w := newPeople(f)
 	f.Fuzz(func(t *testing.T, body string) {
-		w := *w
-		w.TB = t
+		w := w.in(t)
 		w.clock.advance(1e12) // so that no limit stands before the body
 		id := w.begin(map[string]any{"level": "strict"}, w.ada())
 		for path, header := range map[string]bool{

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,11 +65,7 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 	bank := httptest.NewServer(w.bank.Handler())
 	t.Cleanup(bank.Close)
 	w.bankURL = bank.URL
-	store, err := sqlstore.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	require.NoError(t, store.Migrate(ctx))
-	store.UseQueue(noQueue{})
+	store := newStore(t)
 	w.store = store
 	keys, err := seal.Generate()
 	require.NoError(t, err)
