@@ -242,7 +242,7 @@ func (s *Service) ReadSettings(ctx context.Context, applicationID string) (Setti
 // application.
 func (t *Tenant) AllowsOrigin(origin string) bool {
 	for _, entry := range t.Origins {
-		if prefix, any := strings.CutSuffix(entry, anyPort); entry == origin || any && strings.HasPrefix(origin, prefix+":") {
+		if prefix, loopback := strings.CutSuffix(entry, anyPort); entry == origin || loopback && strings.HasPrefix(origin, prefix+":") {
 			return true
 		}
 	}

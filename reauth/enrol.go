@@ -104,11 +104,10 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	case KindPasskey:
 		err = s.beginPasskey(ctx, c, &st, &f, &out)
 	case KindPhone:
-		if f.Address = number; err == nil {
-			f.Ref, _, err = s.ref(c.ApplicationID, number)
-		}
+		f.Address = number
+		f.Ref, _, err = s.ref(c.ApplicationID, number)
 	case KindBackupCodes:
-		err = s.makeBackup(c, &st, &f, &out, &change)
+		err = s.makeBackup(c, &f, &out, &change)
 	}
 	if err != nil {
 		return Enrollment{}, err
@@ -198,7 +197,7 @@ func (s *Service) beginTOTP(t *Tenant, st *Standing, f *FactorRecord, out *Enrol
 	return err
 }
 
-func (s *Service) makeBackup(c *Caller, st *Standing, f *FactorRecord, out *Enrollment, change *FactorChange) error {
+func (s *Service) makeBackup(c *Caller, f *FactorRecord, out *Enrollment, change *FactorChange) error {
 	shown, err := code.NewBackup(rand.Reader)
 	if err != nil {
 		return err

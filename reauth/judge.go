@@ -107,20 +107,18 @@ func multiple(amr []string) bool { return slices.Contains(amr, "mfa") }
 func (s *Service) ref(applicationID, address string) (string, []byte, error) {
 	sum := sha256.Sum256([]byte(applicationID + "\x00" + address))
 	hash, err := s.Keys.Fingerprint(purposeAddress, sum[:])
-	return base64.RawURLEncoding.EncodeToString(hash), hash, err
+	return refOf(hash), hash, err
 }
 
 // refOf is the ref of an address's fingerprint.
-func (s *Service) refOf(hash []byte) (string, error) {
-	return base64.RawURLEncoding.EncodeToString(hash), nil
-}
+func refOf(hash []byte) string { return base64.RawURLEncoding.EncodeToString(hash) }
 
 // Purposes of fingerprints.
 const (
 	purposeAddress = "reauth-address"
 	purposeCode    = "reauth-code"
 	purposeBackup  = "reauth-backup-code"
-	purposeToken   = "reauth-step-token"
+	purposeToken   = "reauth-step-token" //nolint:gosec // the name of a purpose
 	purposeHandle  = "reauth-passkey-user"
 	purposeAnswer  = "reauth-answer"
 	purposeTicket  = "reauth-ticket"
