@@ -28,7 +28,13 @@ func publishedBy(w *world, s *reauth.Service) proof.KeySet {
 	body, _, err := s.JWKS(ctx(w))
 	require.NoError(w, err)
 	var set struct {
-		Keys []struct{ Kid, Alg, Kty, X, D string } `json:"keys"`
+		Keys []struct {
+			Kid string `json:"kid"`
+			Alg string `json:"alg"`
+			Kty string `json:"kty"`
+			X   string `json:"x"`
+			D   string `json:"d"`
+		} `json:"keys"`
 	}
 	require.NoError(w, json.Unmarshal(body, &set))
 	var keys proof.KeySet
@@ -117,7 +123,10 @@ func keyOf(t *testing.T, text string) string {
 	first, _, _ := strings.Cut(text, ".")
 	head, err := base64.RawURLEncoding.DecodeString(first)
 	require.NoError(t, err)
-	var h struct{ Kid, Typ string }
+	var h struct {
+		Kid string `json:"kid"`
+		Typ string `json:"typ"`
+	}
 	require.NoError(t, json.Unmarshal(head, &h))
 	assert.Equal(t, "reverification+jwt", h.Typ)
 	return h.Kid

@@ -15,7 +15,9 @@ import (
 // Levels, and who is fresh enough: reauth-wire.md 2 and 3.
 
 // minutes are those of a level's window; 0 has none.
-var minutes = map[string]time.Duration{"lax": 1440, "moderate": 60, "strict": 10, "strict_mfa": 10, "medium": 15, "high": 5, "session": 0}
+var minutes = map[string]int{"lax": 1440, "moderate": 60, "strict": 10, "strict_mfa": 10, "medium": 15, "high": 5, "session": 0}
+
+func windowOf(level string) time.Duration { return time.Duration(minutes[level]) * time.Minute }
 
 func TestEachLevelWithEachFactor(t *testing.T) {
 	t.Parallel()
@@ -41,8 +43,8 @@ func TestEachLevelWithEachFactor(t *testing.T) {
 			require.NoError(t, err, level)
 			met := out.Challenge == nil
 			assert.Equal(t, meets[kind][level], met, "%s: %s", kind, level)
-			if within := minutes[level]; met && within > 0 {
-				assert.Equal(t, proven.Add(within*time.Minute), out.ValidUntil, level)
+			if met && minutes[level] > 0 {
+				assert.Equal(t, proven.Add(windowOf(level)), out.ValidUntil, level)
 			}
 			if !met {
 				assert.Equal(t, level, out.Challenge.Required.Level)
@@ -123,14 +125,14 @@ func TestAnAgeEqualToTheLimitIsStale(t *testing.T) {
 	ada.Token.ExpiresAt = start.Add(300 * time.Hour)
 	last := time.Duration(0)
 	for _, level := range []string{"high", "strict", "medium", "moderate", "lax"} {
-		w.advance(minutes[level]*time.Minute - last - time.Second)
+		w.advance(windowOf(level) - last - time.Second)
 		out, err := w.Check(ctx(w), ada, reauth.Ask{Level: level})
 		require.NoError(t, err)
 		require.Nil(t, out.Challenge, level)
-		assert.Equal(t, start.Add(minutes[level]*time.Minute), out.ValidUntil, "the time of the proof and the window, to the second")
+		assert.Equal(t, start.Add(windowOf(level)), out.ValidUntil, "the time of the proof and the window, to the second")
 		w.advance(time.Second)
 		assert.False(t, w.fresh(ada, level), level)
-		last = minutes[level] * time.Minute
+		last = windowOf(level)
 	}
 	out, err := w.Check(ctx(w), ada, reauth.Ask{Level: "session"})
 	require.NoError(t, err)

@@ -24,21 +24,21 @@ import (
 type answer = func(id string) reauth.Proof
 
 // refused holds an error to its code, and returns it.
-func (w *world) refused(code consent.Code, err error, about ...any) *consent.Error {
+func (w *world) refused(code consent.Code, err error, about ...any) consent.Error {
 	w.Helper()
 	require.Error(w, err, about...)
 	var e *consent.Error
 	require.ErrorAs(w, err, &e, about...)
 	require.Equal(w, code, e.Code, about...)
-	return e
+	return *e
 }
 
 // shortOf holds an error to the challenge, and returns it.
-func (w *world) shortOf(err error, about ...any) *reauth.Short {
+func (w *world) shortOf(err error, about ...any) reauth.Short {
 	w.Helper()
 	var short *reauth.Short
 	require.ErrorAs(w, err, &short, about...)
-	return short
+	return *short
 }
 
 // in is ada in another session.

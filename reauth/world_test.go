@@ -84,10 +84,9 @@ func (l *logs) String() string {
 
 type clock struct{ at atomic.Int64 }
 
-func (c *clock) Now() time.Time               { return time.UnixMicro(c.at.Load()).UTC() }
-func (c *clock) advance(d time.Duration)      { c.at.Add(d.Microseconds()) }
-func (w *world) advance(d time.Duration)      { w.clock.advance(d) }
-func (w *world) after(d time.Duration) *world { w.advance(d); return w }
+func (c *clock) Now() time.Time          { return time.UnixMicro(c.at.Load()).UTC() }
+func (c *clock) advance(d time.Duration) { c.at.Add(d.Microseconds()) }
+func (w *world) advance(d time.Duration) { w.clock.advance(d) }
 
 // post catches what would be sent.
 type post struct {
