@@ -151,6 +151,10 @@ func TestBadInput(t *testing.T) {
 		{"phone that is none", "PUT", "/v1/users/u1", map[string]any{"phone": "020 7183 8750"}, 400, "invalid_request"},
 		{"locale that is none", "PUT", "/v1/users/u1", map[string]any{"locale": "klingon-empire-x"}, 400, "invalid_request"},
 		{"time zone that is none", "PUT", "/v1/users/u1", map[string]any{"time_zone": "Moon/Crater"}, 400, "invalid_request"},
+		{"password in the place of its hash", "PUT", "/v1/users/u1", map[string]any{"password_hash": "hunter2"}, 400, "invalid_request"},
+		{"password hash of 128 MiB", "PUT", "/v1/users/u1", map[string]any{"password_hash": "$argon2id$v=19$m=131072,t=3,p=4$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"}, 400, "invalid_request"},
+		{"bcrypt hash of cost 31", "PUT", "/v1/users/u1", map[string]any{"password_hash": "$2b$31$abcdefghijklmnopqrstuuzzfwLY11Q0O66TF2XZ7FUib2Ngtn1va"}, 400, "invalid_request"},
+		{"password hash of 5 KB", "PUT", "/v1/users/u1", map[string]any{"password_hash": strings.Repeat("x", 5000)}, 400, "invalid_request"},
 		{"unknown user", "GET", "/v1/users/nobody", nil, 404, "user_not_found"},
 		{"unknown user whose refusals are cleared", "DELETE", "/v1/users/nobody/refusals", nil, 404, "user_not_found"},
 		{"unknown user erased", "DELETE", "/v1/users/nobody", nil, 404, "user_not_found"},
@@ -386,4 +390,29 @@ func TestEveryCodeThatIsDocumentedHasAnAnswer(t *testing.T) {
 		}
 	}
 	assert.True(t, slices.ContainsFunc([]string{"/reauthuri"}, func(p string) bool { _, ok := doc.Paths[p]; return ok }))
+}
+
+func TestAPasswordHashIsTakenOrSaidWhyNot(t *testing.T) {
+	w := newWorld(t)
+	for _, hash := range []string{
+		"$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+		"$2b$12$abcdefghijklmnopqrstuuzzfwLY11Q0O66TF2XZ7FUib2Ngtn1va",
+	} {
+		a := w.call("PUT", "/v1/users/ada", map[string]any{"password_hash": hash})
+		require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+		assert.Equal(t, true, a.json(t)["has_password"])
+		assert.NotContains(t, string(a.body), hash)
+	}
+
+	const sum = "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+	a := w.call("PUT", "/v1/users/ada", map[string]any{"password_hash": "$argon2id$v=19$m=65537,t=3,p=4$c29tZXNhbHQ$" + sum})
+	require.Equal(t, http.StatusBadRequest, a.status)
+	p := a.json(t)
+	assert.Equal(t, "password_hash holds an unusable password hash: argon2id's m must lie between 32 and 65536.", p["detail"])
+	assert.NotContains(t, string(a.body), sum)
+	assert.Equal(t, true, w.call("GET", "/v1/users/ada", nil).json(t)["has_password"], "the old one stays")
+
+	a = w.call("PUT", "/v1/users/ada", map[string]any{"name": "Ada"})
+	require.Equal(t, http.StatusOK, a.status)
+	assert.Equal(t, false, a.json(t)["has_password"], "what is left out is emptied")
 }

@@ -29,6 +29,16 @@ const maxBody = 64 << 10
 // silently without effect. An absent body reads as an empty object where
 // optional is set.
 func decode(c *gin.Context, v any, optional bool) error {
+	return decodeAs(c, v, optional, "application/json")
+}
+
+// decodeLoosely reads a body as CloudBase's client sends it: JSON under the name
+// of plain text or of nothing, with fields that are that vendor's own affair.
+func decodeLoosely(c *gin.Context, v any) error {
+	return decodeAs(c, v, true, "application/json", "text/plain", "")
+}
+
+func decodeAs(c *gin.Context, v any, optional bool, types ...string) error {
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return &consent.Error{Code: codePayloadTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes.", maxBody)}
@@ -39,14 +49,17 @@ func decode(c *gin.Context, v any, optional bool) error {
 	if len(body) == 0 && optional {
 		return nil
 	}
-	if mt, _, err := mime.ParseMediaType(c.ContentType()); err != nil || mt != "application/json" {
+	mt, _, err := mime.ParseMediaType(c.ContentType())
+	if err != nil && c.ContentType() != "" || !slices.Contains(types, mt) {
 		return &consent.Error{Code: codeUnsupportedMedia, Detail: "Send the body as application/json."}
 	}
 	if !utf8.Valid(body) || halfPair.Match(wholePair.ReplaceAll(body, nil)) {
 		return invalidRequest("", "The body is not valid UTF-8.")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
+	if len(types) == 1 {
+		d.DisallowUnknownFields()
+	}
 	if err := d.Decode(v); err != nil {
 		return describe(err)
 	}

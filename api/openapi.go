@@ -13,6 +13,7 @@ import (
 	"github.com/swaggest/openapi-go/openapi31"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 // Document writes the OpenAPI 3.1 document of the backend API from the table
@@ -22,6 +23,7 @@ func Document(version string) ([]byte, error) {
 	r.Spec.Info.WithTitle("reconsent").WithVersion(version).
 		WithDescription("Keeps bank connections alive. Errors are RFC 9457 problem documents with a stable code; times are RFC 3339 in UTC.")
 	r.SpecEns().SetHTTPBearerTokenSecurity("apiKey", "rck_...", "The application's API key")
+	r.SpecEns().SetHTTPBearerTokenSecurity("userToken", "JWT", "A token of the application's own identity provider, with sub and sid")
 	r.JSONSchemaReflector().DefaultOptions = append(r.JSONSchemaReflector().DefaultOptions,
 		jsonschema.InterceptDefName(func(_ reflect.Type, name string) string { return strings.TrimPrefix(name, "Api") }),
 		jsonschema.InterceptProp(nullable),
@@ -42,7 +44,15 @@ func document(r *openapi31.Reflector, op operation) error {
 	oc.SetID(op.id)
 	oc.SetSummary(op.summary)
 	oc.SetDescription(op.about)
-	oc.AddSecurity("apiKey")
+	switch {
+	case op.eitherKey:
+		oc.AddSecurity("apiKey")
+		oc.AddSecurity("userToken")
+	case op.user != nil:
+		oc.AddSecurity("userToken")
+	case op.open == nil:
+		oc.AddSecurity("apiKey")
+	}
 	if strings.Contains(op.path, "{id}") {
 		oc.AddReqStructure(new(struct {
 			ID string `path:"id"`
@@ -56,6 +66,14 @@ func document(r *openapi31.Reflector, op operation) error {
 	}
 	oc.AddRespStructure(op.reply, openapi.WithHTTPStatus(op.status))
 	for status, codes := range op.byStatus() {
+		if op.vendor {
+			oc.AddRespStructure(Fault{}, openapi.WithHTTPStatus(status))
+			continue
+		}
+		if status == http.StatusForbidden && slices.Contains(op.codes, reauth.CodeReverificationRequired) {
+			oc.AddRespStructure(Refusal{}, openapi.WithHTTPStatus(status), openapi.WithContentType("application/problem+json"))
+			continue
+		}
 		oc.AddRespStructure(Problem{}, openapi.WithHTTPStatus(status), openapi.WithContentType("application/problem+json"),
 			func(cu *openapi.ContentUnit) { cu.Description = "Codes: " + strings.Join(codes, ", ") })
 	}
@@ -65,6 +83,9 @@ func document(r *openapi31.Reflector, op operation) error {
 // byStatus groups the codes that a call may answer by their status.
 func (op operation) byStatus() map[int][]string {
 	codes := slices.Concat(always, op.codes)
+	if op.user != nil {
+		codes = slices.DeleteFunc(codes, func(c consent.Code) bool { return c == codeUnauthorized })
+	}
 	if op.body != nil {
 		codes = append(codes, withBody...)
 	}

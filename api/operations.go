@@ -23,7 +23,14 @@ type operation struct {
 	status  int // of success
 	reply   any // body of success; nil for none
 	codes   []consent.Code
-	handle  handler
+	// One of the three handles it: for the application of an API key, for the
+	// user of a token, or for whoever asks.
+	handle handler
+	user   byUser
+	open   func(s *Server, c *gin.Context)
+
+	vendor    bool // its errors are CloudBase's
+	eitherKey bool // open to API keys and to tokens of users
 }
 
 // always are the codes that any call may answer.
@@ -47,8 +54,11 @@ var renewalCodes = append([]consent.Code{
 const aboutReauth = `Names one consent and returns a direct link to its bank. The consent stays as it is until the person has been there and the provider has proven that the same login came back. ` +
 	`A consent that can no longer be renewed answers 410 with a first link in authuri. TrueLayer's own body works, with our API key beside it.`
 
-// operations are the backend API.
-var operations = []operation{
+// operations are the API.
+var operations = append(consentOperations, reauthOperations...)
+
+// consentOperations are what backends do with consents.
+var consentOperations = []operation{
 	{
 		method: http.MethodPost, path: "/v1/authuri", id: "startLink", summary: "Begin a first link",
 		about: "Stores an attempt and returns the provider's link.",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 //go:embed templates
@@ -44,6 +45,8 @@ func (s *Server) pages(r *gin.Engine) {
 	r.GET("/u/:token", s.unsubscribePage)
 	r.HEAD("/u/:token", s.unsubscribePage)
 	r.POST("/u/:token", s.unsubscribe)
+	r.GET(reauth.PathStart+":ticket", s.startIdentity)
+	r.GET(reauth.PathReturn, s.returnIdentity)
 	r.GET("/docs", s.docs)
 	r.GET("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "/docs") })
 }
@@ -73,6 +76,8 @@ type page struct {
 	Reload    string // what a link is called that opens this address anew; empty for none
 	Small     string
 	Security  string
+
+	noBank bool // it is not about a bank: then its foot does not speak of one
 }
 
 // frame is what every page has around it.
@@ -165,7 +170,10 @@ func bare(name string) string { return strings.Trim(locale.Isolate(name), "\u206
 // show answers with a page of ours, in the visitor's language and the
 // application's colours.
 func (s *Server) show(c *gin.Context, v visit, status int, p page) {
-	p.Language, p.Security = v.lang.Tag(), v.lang.Say("pages.security", "App", v.name())
+	p.Language = v.lang.Tag()
+	if !p.noBank {
+		p.Security = v.lang.Say("pages.security", "App", v.name())
+	}
 	if v.app != nil {
 		p.Application, p.look = bare(v.app.Name), v.app.Branding
 	}
@@ -185,19 +193,17 @@ func (s *Server) render(c *gin.Context, status int, name string, f *frame, p any
 	// apply it to redirects too, and the way to the bank is one.
 	sum := sha256.Sum256([]byte(css))
 	c.Header("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'; base-uri 'none'; frame-ancestors 'none'")
-	c.Header("Cache-Control", "no-store")
 	c.Data(status, "text/html; charset=utf-8", buf.Bytes())
 }
 
 // seeOther sends the browser on.
 func seeOther(c *gin.Context, to string) {
-	c.Header("Cache-Control", "no-store")
 	c.Redirect(http.StatusSeeOther, to)
 }
 
 // noMethod answers where there is something, for another method.
 func (s *Server) noMethod(c *gin.Context) {
-	if !prefersHTML(c.GetHeader("Accept")) {
+	if forUsers(c.Request.URL.Path) || !prefersHTML(c.GetHeader("Accept")) {
 		s.fail(c, &consent.Error{Code: codeMethodNotAllowed, Detail: "This address does not take this method; /docs lists what it takes."})
 		return
 	}
@@ -209,7 +215,7 @@ func (s *Server) noMethod(c *gin.Context) {
 // panicked in it, programs with a problem document.
 func (s *Server) sorry(c *gin.Context) {
 	problem := &consent.Error{Code: codeInternal, Detail: "The request could not be carried out. Nothing was lost; try again."}
-	if c.Writer.Written() || !prefersHTML(c.GetHeader("Accept")) {
+	if c.Writer.Written() || forUsers(c.Request.URL.Path) || !prefersHTML(c.GetHeader("Accept")) {
 		s.fail(c, problem)
 		return
 	}
@@ -226,9 +232,9 @@ func (s *Server) sorry(c *gin.Context) {
 }
 
 // nowhere answers where there is nothing: people with a page, programs with a
-// problem document.
+// problem document, and so whatever they accept where only programs call.
 func (s *Server) nowhere(c *gin.Context) {
-	if !prefersHTML(c.GetHeader("Accept")) {
+	if forUsers(c.Request.URL.Path) || !prefersHTML(c.GetHeader("Accept")) {
 		s.fail(c, &consent.Error{Code: codeNotFound, Detail: "There is nothing at this address; /docs lists what there is."})
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 // Codes of this package, beside those of package consent.
@@ -72,6 +73,34 @@ var answers = map[consent.Code]struct {
 	consent.CodeDeliveryNotFound:     {http.StatusNotFound, "Delivery not found"},
 	consent.CodeWebhookUnknown:       {http.StatusNotFound, "Nobody receives webhooks here"},
 	consent.CodeWebhookUnverified:    {http.StatusUnauthorized, "Webhook not verified"},
+
+	reauth.CodeTokenMissing:           {http.StatusUnauthorized, "User token missing"},
+	reauth.CodeTokenInvalid:           {http.StatusUnauthorized, "User token not taken"},
+	reauth.CodeApplicationUnknown:     {http.StatusUnauthorized, "Application not clear"},
+	reauth.CodeSessionMissing:         {http.StatusUnauthorized, "User token names no session"},
+	reauth.CodeUserUnknown:            {http.StatusUnauthorized, "User unknown"},
+	reauth.CodeIdentityUnavailable:    {http.StatusServiceUnavailable, "Identity provider unavailable"},
+	reauth.CodeLevelInvalid:           {http.StatusBadRequest, "No such level"},
+	reauth.CodeOperationUnknown:       {http.StatusBadRequest, "Operation has no level"},
+	reauth.CodeReverificationRequired: {http.StatusForbidden, "Prove again who you are"},
+	reauth.CodeReverificationNotFound: {http.StatusNotFound, "Reverification not found"},
+	reauth.CodeReverificationEnded:    {http.StatusGone, "Reverification over"},
+	reauth.CodeStrategyUnavailable:    {http.StatusUnprocessableEntity, "Strategy does not help here"},
+	reauth.CodeNoFactorAvailable:      {http.StatusUnprocessableEntity, "Nothing to prove it with"},
+	reauth.CodeNotPrepared:            {http.StatusUnprocessableEntity, "Nothing was prepared"},
+	reauth.CodeFactorIncorrect:        {http.StatusUnprocessableEntity, "Wrong answer"},
+	reauth.CodeCodeExpired:            {http.StatusUnprocessableEntity, "Code no longer good"},
+	reauth.CodeLocked:                 {http.StatusTooManyRequests, "Too many wrong answers"},
+	reauth.CodeSendLimited:            {http.StatusTooManyRequests, "Too many codes"},
+	reauth.CodeAddressMissing:         {http.StatusUnprocessableEntity, "No address to send to"},
+	reauth.CodeIdentityMismatch:       {http.StatusForbidden, "Another user signed in"},
+	reauth.CodeIdentityNotFresh:       {http.StatusForbidden, "Not signed in again"},
+	reauth.CodeIdentityDenied:         {http.StatusForbidden, "Sign-in denied"},
+	reauth.CodeProofInvalid:           {http.StatusForbidden, "Proof not taken"},
+	reauth.CodeProofUsed:              {http.StatusConflict, "Used already"},
+	reauth.CodeProofMismatch:          {http.StatusForbidden, "Proof is for something else"},
+	reauth.CodeFactorNotFound:         {http.StatusNotFound, "Factor not found"},
+	reauth.CodeFactorLimit:            {http.StatusConflict, "Factor cannot be added"},
 }
 
 // Problem is an error as RFC 9457 writes it, with what its code adds.
@@ -86,6 +115,11 @@ type Problem struct {
 	AttemptID string  `json:"attempt_id,omitempty" description:"The attempt that it is about, or that authuri belongs to"`
 	AuthURI   string  `json:"authuri,omitempty" description:"A first link that helps: send the person there"`
 	Inputs    []Input `json:"inputs,omitempty" description:"What the bank needs, for auth_inputs"`
+	// Message and ErrorCode repeat Detail and Code, for clients of other systems
+	// that users' pages bring.
+	Message      string `json:"message,omitempty" description:"The same as detail, on calls of users"`
+	ErrorCode    string `json:"error_code,omitempty" description:"The same as code, on calls of users"`
+	AttemptsLeft *int   `json:"attempts_left,omitempty" description:"How often the person may answer again"`
 }
 
 // Input is one extra field that a bank needs.
@@ -98,6 +132,10 @@ type Input struct {
 // fail answers with err. What is no *consent.Error is a fault of ours: the
 // caller gets a fixed sentence, the log gets the cause.
 func (s *Server) fail(c *gin.Context, err error) {
+	if short, ok := shortOf(err); ok {
+		s.challenge(c, short.Challenge, short.Needed)
+		return
+	}
 	e, ok := errors.AsType[*consent.Error](err)
 	if !ok {
 		if c.Request.Context().Err() != nil {
@@ -122,9 +160,35 @@ func (s *Server) fail(c *gin.Context, err error) {
 		p.Inputs = append(p.Inputs, Input(in))
 	}
 	s.retryAfter(c, e)
-	c.Header("Cache-Control", "no-store")
+	if e.Code == reauth.CodeFactorIncorrect {
+		p.AttemptsLeft = &e.AttemptsLeft
+	}
+	if forUsers(c.Request.URL.Path) {
+		p.Message, p.ErrorCode = p.Detail, p.Code
+		if answer.status == http.StatusUnauthorized {
+			c.Header("WWW-Authenticate", bearer(e.Code))
+		}
+	}
+	if inCloudBase(c.Request.URL.Path) {
+		s.cloudBaseFault(c, answer.status, e)
+		return
+	}
+	s.problem(c, answer.status, p)
+}
+
+// bearer is the WWW-Authenticate of a 401 of a user (RFC 6750, 3): whoever
+// brought no token is told of no error.
+func bearer(code consent.Code) string {
+	if code == reauth.CodeTokenMissing {
+		return `Bearer realm="reconsent"`
+	}
+	return `Bearer error="invalid_token"`
+}
+
+// problem writes a problem document.
+func (s *Server) problem(c *gin.Context, status int, p any) {
 	c.Header("Content-Type", "application/problem+json")
-	c.AbortWithStatusJSON(answer.status, p)
+	c.AbortWithStatusJSON(status, p)
 }
 
 // defaultRetry is in seconds, for where the provider did not say.
@@ -133,7 +197,8 @@ const defaultRetry = 30
 // retryAfter says in whole seconds when to try again, never too early.
 func (s *Server) retryAfter(c *gin.Context, e *consent.Error) {
 	switch e.Code {
-	case consent.CodeProviderUnavailable, consent.CodeRateLimited, consent.CodeAttemptInProgress:
+	case consent.CodeProviderUnavailable, consent.CodeRateLimited, consent.CodeAttemptInProgress,
+		reauth.CodeLocked, reauth.CodeSendLimited, reauth.CodeIdentityUnavailable:
 	default:
 		return
 	}
@@ -155,4 +220,21 @@ func timestamp(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
+}
+
+// Refusal is a 403 of a call that may ask for more: the challenge, or a problem
+// without one.
+type Refusal struct {
+	Type   string `json:"type" required:"true"`
+	Title  string `json:"title" required:"true"`
+	Status int    `json:"status" required:"true"`
+	Detail string `json:"detail" required:"true"`
+	Code   string `json:"code" required:"true"`
+
+	Message    string             `json:"message,omitempty"`
+	ErrorCode  string             `json:"error_code,omitempty"`
+	ClerkError *reauth.ClerkError `json:"clerk_error,omitempty"`
+	Required   *reauth.Required   `json:"required,omitempty"`
+	Factors    []reauth.Usable    `json:"factors,omitempty"`
+	Start      string             `json:"start,omitempty"`
 }

@@ -13,19 +13,28 @@ import (
 
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
 )
 
-// Config is what a Server is made of. All fields are required.
+// Config is what a Server is made of. All fields are required but
+// TrustedProxies.
 type Config struct {
 	Connector *connector.Connector
+	Reauth    *reauth.Service
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string
+	// TrustedProxies are addresses, or networks in CIDR form, whose
+	// X-Forwarded-For is believed. With none the caller is who has connected.
+	TrustedProxies []string
 }
 
 // Server answers HTTP. It is safe for concurrent use.
 type Server struct {
 	connector *connector.Connector
+	reauth    *reauth.Service
+	strangers strangers
+	proxies   []string
 	now       func() time.Time
 	log       *slog.Logger
 	version   string
@@ -34,7 +43,7 @@ type Server struct {
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	s := &Server{connector: cfg.Connector, now: cfg.Now, log: cfg.Log, version: cfg.Version}
+	s := &Server{connector: cfg.Connector, reauth: cfg.Reauth, now: cfg.Now, log: cfg.Log, version: cfg.Version, proxies: cfg.TrustedProxies}
 	// Made on first use: reflection over every type has no place in start-up.
 	s.document = sync.OnceValues(func() ([]byte, error) { return Document(cfg.Version) })
 	return s
@@ -48,16 +57,30 @@ func (s *Server) Handler() http.Handler {
 	r.RedirectTrailingSlash = false
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
-	r.Use(s.recoverPanic, s.hardened)
+	s.trust(r)
+	r.Use(s.recoverPanic, s.hardened, s.versioned, s.browsers)
 	r.NoRoute(s.nowhere)
 	r.NoMethod(s.noMethod)
 	for _, op := range operations {
-		r.Handle(op.method, ginPath(op.path), s.authenticated(op.handle))
+		r.Handle(op.method, ginPath(op.path), s.handlerOf(op))
 	}
 	r.POST("/webhooks/:provider/:application", s.inboundWebhook)
+	r.GET("/.well-known/jwks.json", s.jwks)
 	s.pages(r)
 	s.health(r)
 	return r
+}
+
+// handlerOf is an operation's handler, behind what says who is asking.
+func (s *Server) handlerOf(op operation) gin.HandlerFunc {
+	switch {
+	case op.user != nil:
+		return s.asUser(op.user)
+	case op.open != nil:
+		return func(c *gin.Context) { op.open(s, c) }
+	default:
+		return s.authenticated(op.handle)
+	}
 }
 
 // ginPath writes {name} as gin does.
@@ -109,7 +132,6 @@ func (s *Server) reply(c *gin.Context, status int, body any) {
 		s.fail(c, fmt.Errorf("write the answer of %s: %w", c.FullPath(), err))
 		return
 	}
-	c.Header("Cache-Control", "no-store")
 	c.Data(status, "application/json; charset=utf-8", text)
 }
 
@@ -125,9 +147,11 @@ func (s *Server) recoverPanic(c *gin.Context) {
 	c.Next()
 }
 
-// hardened sets the headers that every answer carries.
+// hardened sets the headers that every answer carries. Nothing is kept but what
+// says so itself: the keys that verify proofs.
 func (s *Server) hardened(c *gin.Context) {
 	h := c.Writer.Header()
+	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	c.Next()

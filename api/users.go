@@ -17,7 +17,7 @@ type UserRequest struct {
 	Name         string `json:"name,omitempty"`
 	Locale       string `json:"locale,omitempty" description:"BCP 47"`
 	TimeZone     string `json:"time_zone,omitempty" description:"IANA"`
-	PasswordHash string `json:"password_hash,omitempty" description:"Imported; sealed at rest and never returned"`
+	PasswordHash string `json:"password_hash,omitempty" description:"Imported: argon2id in PHC form within 64 MiB and 4 passes, or bcrypt of cost 4 to 14; sealed at rest and never returned"`
 }
 
 func (s *Server) putUser(c *gin.Context, app *consent.Application) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/connector"
+	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/notify"
 	"github.com/reconsent/reconsent/notify/webhook"
 	"github.com/reconsent/reconsent/provider/sandbox/bankbrowser"
@@ -199,7 +200,7 @@ func TestEventsReachAReceiverAndCanBeReplayed(t *testing.T) {
 	h := &hook{T: t, types: map[int64]string{}, events: map[int64]map[string]any{}}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	targets := webhook.NewTargets(true)
+	targets := outbound.NewTargets(true)
 	// The world's connector sees no loopback; this one stands for dev's.
 	w.conn = connector.New(connector.Config{Registry: w.store, Keys: keys, Now: w.bank.Clock().Now, Log: slog.New(slog.DiscardHandler),
 		NewID: func() string { return fmt.Sprintf("%012d", serial.Add(1)) }, Targets: targets})

@@ -10,8 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,7 +25,7 @@ import (
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/notify/webhook"
+	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/sandbox"
 	"github.com/reconsent/reconsent/provider/sandbox/bankbrowser"
@@ -65,11 +65,7 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 	bank := httptest.NewServer(w.bank.Handler())
 	t.Cleanup(bank.Close)
 	w.bankURL = bank.URL
-	store, err := sqlstore.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	require.NoError(t, store.Migrate(ctx))
-	store.UseQueue(noQueue{})
+	store := newStore(t)
 	w.store = store
 	keys, err := seal.Generate()
 	require.NoError(t, err)
@@ -81,11 +77,12 @@ func newWorld(t *testing.T, options ...func(*consent.Application)) *world {
 	log := slog.New(slog.DiscardHandler)
 	w.conn = connector.New(connector.Config{
 		Registry: store, Keys: keys, Catalog: provider.Catalog{"truelayer": truelayer.Adapter}, Now: w.bank.Clock().Now, Log: log, BaseURL: w.url,
-		NewID:    func() string { return fmt.Sprintf("%012d", serial.Add(1)) },
+		NewID:    newID,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: w.bank.Clock().Now, Log: log},
-		Targets:  webhook.NewTargets(false),
+		Targets:  outbound.NewTargets(false),
 	})
-	handler = api.New(api.Config{Connector: w.conn, Now: w.bank.Clock().Now, Log: log, Version: "test"}).Handler()
+	users := reauthOn(t, store, keys, w.bank.Clock().Now, w.url, &post{}, false)
+	handler = api.New(api.Config{Connector: w.conn, Reauth: users, Now: w.bank.Clock().Now, Log: log, Version: "test"}).Handler()
 	w.app, w.key = w.application(store, "acme", bank.URL, options...)
 	w.router = router(t)
 	return w
@@ -117,18 +114,31 @@ type noQueue struct{}
 func (noQueue) Enqueue(context.Context, *sql.Tx, string, []string) error { return nil }
 func (noQueue) Waiting(context.Context, *sql.Tx, string) (int, error)    { return 0, nil }
 
-func router(t *testing.T) routers.Router {
+func router(t testing.TB) routers.Router {
 	t.Helper()
-	raw, err := api.Document("test")
-	require.NoError(t, err)
-	doc, err := openapi3.NewLoader().LoadFromData(raw)
-	require.NoError(t, err)
-	require.NoError(t, doc.Validate(t.Context()))
-	require.True(t, strings.HasPrefix(doc.OpenAPI, "3.1"))
-	r, err := gorillamux.NewRouter(doc)
+	r, err := document()
 	require.NoError(t, err)
 	return r
 }
+
+// document reads the OpenAPI document, once for all worlds.
+var document = sync.OnceValues(func() (routers.Router, error) {
+	raw, err := api.Document("test")
+	if err != nil {
+		return nil, err
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		return nil, fmt.Errorf("the document is in OpenAPI %s", doc.OpenAPI)
+	}
+	return gorillamux.NewRouter(doc)
+})
 
 // answer is one HTTP answer.
 type answer struct {
@@ -137,7 +147,7 @@ type answer struct {
 	body   []byte
 }
 
-func (a answer) json(t *testing.T) map[string]any {
+func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	require.NoError(t, json.Unmarshal(a.body, &m), "%s", a.body)
@@ -157,7 +167,7 @@ func (w *world) send(method, path string, header http.Header, body []byte) answe
 	got, err := io.ReadAll(resp.Body)
 	require.NoError(w, err)
 	a := answer{resp.StatusCode, resp.Header, got}
-	w.conforms(req, a)
+	conforms(w, w.router, req, a)
 	return a
 }
 
@@ -178,9 +188,9 @@ func (w *world) call(method, path string, body any) answer {
 }
 
 // conforms holds an answer to the OpenAPI document, where it has the call.
-func (w *world) conforms(req *http.Request, a answer) {
-	w.Helper()
-	route, params, err := w.router.FindRoute(req)
+func conforms(t testing.TB, router routers.Router, req *http.Request, a answer) {
+	t.Helper()
+	route, params, err := router.FindRoute(req)
 	if err != nil {
 		return // a page, or a call that does not exist
 	}
@@ -190,7 +200,7 @@ func (w *world) conforms(req *http.Request, a answer) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	}
 	in.SetBodyBytes(a.body)
-	require.NoError(w, openapi3filter.ValidateResponse(context.Background(), in), "%s %s %d %s", req.Method, req.URL.Path, a.status, a.body)
+	require.NoError(t, openapi3filter.ValidateResponse(context.Background(), in), "%s %s %d %s", req.Method, req.URL.Path, a.status, a.body)
 }
 
 // linked makes a consent through the API, as a backend does.

@@ -170,3 +170,6 @@ func (c *Connector) rearmPage(ctx context.Context, app *consent.Application, pag
 	}
 	return nil // the rest was put on the calendar by whoever changed it
 }
+
+// LooksLikeAPIKey tells a key from other bearer tokens by its first letters.
+func LooksLikeAPIKey(text string) bool { return strings.HasPrefix(text, keyPrefix) }

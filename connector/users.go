@@ -10,10 +10,11 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/language"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/phone"
+	"github.com/reconsent/reconsent/reauth/password"
 )
 
 // Contact is what an application tells us about a user.
@@ -23,7 +24,7 @@ type Contact struct {
 	Name         string
 	Locale       string // BCP 47
 	TimeZone     string // IANA
-	PasswordHash string // imported
+	PasswordHash string // imported; one that package password takes
 }
 
 // PutUser writes all of a user's contact details.
@@ -59,7 +60,6 @@ const (
 	maxName  = 200
 	maxEmail = 254 // RFC 5321 4.5.3.1.3
 	maxLocal = 64  // of it before the @, RFC 5321 4.5.3.1.1
-	maxPhone = 64  // far beyond E.164's 15 digits
 )
 
 func checkContact(userID string, in Contact) error {
@@ -68,8 +68,11 @@ func checkContact(userID string, in Contact) error {
 		return invalid("id", "The user id is empty, longer than 256 bytes, or holds control characters.")
 	case len(in.Name) > maxName || !plainText(in.Name):
 		return invalid("name", "name is longer than 200 bytes, or holds control characters.")
-	case len(in.PasswordHash) > maxField:
-		return invalid("password_hash", "password_hash is longer than 4096 bytes.")
+	}
+	if in.PasswordHash != "" {
+		if err := password.Check(in.PasswordHash); err != nil {
+			return invalid("password_hash", "password_hash holds an "+err.Error()+".")
+		}
 	}
 	if in.Email != "" {
 		if err := checkEmail(in.Email); err != nil {
@@ -77,8 +80,8 @@ func checkContact(userID string, in Contact) error {
 		}
 	}
 	if in.Phone != "" {
-		if err := checkPhone(in.Phone); err != nil {
-			return err
+		if fault := phone.Fault(in.Phone); fault != "" {
+			return invalid("phone", fault)
 		}
 	}
 	if in.Locale != "" {
@@ -109,24 +112,6 @@ func checkEmail(s string) error {
 	}
 	if local, domain, _ := strings.Cut(s, "@"); len(local) > maxLocal || strings.HasPrefix(domain, "[") {
 		return invalid("email", "email has more than 64 bytes before the @, or a number in the place of a domain.")
-	}
-	return nil
-}
-
-// checkPhone takes what can be dialled from anywhere as it stands.
-func checkPhone(s string) error {
-	const form = "phone is not in E.164 form, like +442071838750."
-	if !strings.HasPrefix(s, "+") || len(s) > maxPhone {
-		return invalid("phone", form)
-	}
-	number, err := phonenumbers.Parse(s, "") // without a region: from anywhere
-	switch {
-	case err != nil:
-		return invalid("phone", form)
-	case !phonenumbers.IsValidNumber(number):
-		return invalid("phone", "phone is no number that its country gives out; look for a missing or wrong digit.")
-	case phonenumbers.Format(number, phonenumbers.E164) != s:
-		return invalid("phone", form+" Send it as "+phonenumbers.Format(number, phonenumbers.E164)+".")
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ const (
 	replayBatch  = 5000
 )
 
-// WebhookTargets says which addresses webhooks may go to. See notify/webhook.
+// WebhookTargets says which addresses webhooks may go to. See internal/outbound.
 type WebhookTargets interface {
 	// Check returns what is wrong with an address, as a sentence for its owner.
 	// Whether its name leads where nothing may be sent shows when it is sent to.

@@ -63,13 +63,16 @@ type Input struct {
 type Error struct {
 	Code      Code
 	Detail    string
-	Field     string    // request field at fault; empty where none is
-	ConsentID string    // the consent that it is about
-	AuthURI   string    // a first link that helps
-	AttemptID string    // of AuthURI, or the attempt that it is about
-	Inputs    []Input   // CodeAuthInputsRequired
-	RetryAt   time.Time // CodeProviderUnavailable, CodeRateLimited
-	Err       error     // cause, for the log only
+	Field     string  // request field at fault; empty where none is
+	ConsentID string  // the consent that it is about
+	AuthURI   string  // a first link that helps
+	AttemptID string  // of AuthURI, or the attempt that it is about
+	Inputs    []Input // CodeAuthInputsRequired
+	// AttemptsLeft is how often a person may answer again, where the code says
+	// that an answer was wrong.
+	AttemptsLeft int
+	RetryAt      time.Time // CodeProviderUnavailable, CodeRateLimited
+	Err          error     // cause, for the log only
 }
 
 // Error implements error.

@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// longestName is how much of a name is kept and shown, in characters.
-const longestName = 80
+// LongestName is how much of a name is kept and shown, in characters.
+const LongestName = 80
 
 // OneLine makes of a name what can stand in a line, in a header and in the field
 // of a form: without control characters or line breaks, and not too long. Browsers
@@ -20,8 +20,8 @@ func OneLine(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, ""))
 	s = strings.TrimSpace(s)
-	if runes := []rune(s); len(runes) > longestName {
-		s = strings.TrimSpace(string(runes[:longestName-1])) + "…"
+	if runes := []rune(s); len(runes) > LongestName {
+		s = strings.TrimSpace(string(runes[:LongestName-1])) + "…"
 	}
 	return s
 }

@@ -65,10 +65,11 @@ type Users interface {
 	// ErrNotFound where there is no such user.
 	ClearRefusals(ctx context.Context, applicationID, userID string, channels ...Channel) error
 	// EraseUser deletes the person: contact details, labels and account
-	// fingerprints and what they confirmed word for word go, what waits to be sent
-	// is dropped, and consents, attempts, reconnect links, digests and confirmations
-	// keep pseudonym in the place of who it was. Consents must have been revoked and
-	// attempts ended before; ErrBusy where one has not.
+	// fingerprints and what they confirmed word for word go, and with them all that
+	// the person has proven or could prove it with; what waits to be sent is
+	// dropped; and consents, attempts, reconnect links, digests, confirmations and
+	// the audit keep pseudonym in the place of who it was. Consents must have been
+	// revoked and attempts ended before; ErrBusy where one has not.
 	EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error
 }
 

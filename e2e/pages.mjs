@@ -61,6 +61,13 @@ export const pages = {
   callbackIncomplete: { status: 400, heading: /not complete/i, says: [nothingLost] },
   stateUnknown: { status: 400, heading: /do not know this link/i, says: [nothingLost] },
 
+  // Of a visit to the application's identity provider.
+  identityProven: { status: 200, heading: /^Done$/, says: [/go back to Demo Budget/], never: [/ada/, /<form/] },
+  identityStranger: { status: 403, heading: /another user/i, says: [/Demo Budget/, nothingLost], never: [/bob|ada/, /<form/] },
+  identityCancelled: { status: 403, heading: /not confirmed/i, says: [/cancelled/, nothingLost, /Demo Budget/], never: [/<form/] },
+  identityStale: { status: 410, heading: /could not be confirmed/i, says: [nothingLost], never: [/cancelled/, /<form/] },
+  identityElsewhere: { status: 403, heading: /could not be confirmed/i, says: [/another browser/, nothingLost], never: [/ada/, /<form/] },
+
   // Of a mail's unsubscribe link.
   stopReminders: { status: 200, heading: /^Stop these reminders\?$/, says: [/Demo Budget/, /still tell you, once/] },
   remindersStopped: { status: 200, heading: /^You get no more reminders$/, says: [/take it back here/] },

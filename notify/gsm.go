@@ -48,7 +48,8 @@ func needed(units, alone, joined int) int {
 // unmarked are letters that do not come apart into a plain one and a mark, and
 // signs that have a plain twin.
 var unmarked = strings.NewReplacer("ł", "l", "Ł", "L", "đ", "d", "Đ", "D", "ı", "i", "œ", "oe", "Œ", "OE", "þ", "th", "Þ", "Th", "ð", "d", "Ð", "D",
-	"\u2019", "'", "\u2018", "'", "\u201c", "\"", "\u201d", "\"", "\u2013", "-", "\u2014", "-", "\u2026", "...", "\u00a0", " ", "•", "*")
+	"\u2019", "'", "\u2018", "'", "\u201c", "\"", "\u201d", "\"", "\u2013", "-", "\u2014", "-", "\u2026", "...", "\u00a0", " ", "•", "*",
+	"„", "\"", "«", "\"", "»", "\"", "\u202f", " ", "º", "o", "ª", "a")
 
 // gsm writes a text in SMS's own alphabet, without the marks that are not in it,
 // where that is possible; else the text stays as it is.

@@ -12,13 +12,37 @@ import (
 	"github.com/reconsent/reconsent/locale"
 )
 
-//go:embed templates/mail.html templates/mail.txt
+//go:embed templates
 var files embed.FS
 
-var (
-	htmlMail = template.Must(template.ParseFS(files, "templates/mail.html"))
-	textMail = texttemplate.Must(texttemplate.ParseFS(files, "templates/mail.txt"))
-)
+// form is what one kind of mail is written by: the layout that all have, and
+// its own content.
+type form struct {
+	html *template.Template
+	text *texttemplate.Template
+}
+
+func formOf(name string) form {
+	return form{
+		html: template.Must(template.ParseFS(files, "templates/layout.html", "templates/"+name+".html")),
+		text: texttemplate.Must(texttemplate.ParseFS(files, "templates/layout.txt", "templates/"+name+".txt")),
+	}
+}
+
+// write fills a message's texts.
+func (f form) write(m *Message, page any) error {
+	var html, text bytes.Buffer
+	if err := f.html.Execute(&html, page); err != nil {
+		return err
+	}
+	if err := f.text.Execute(&text, page); err != nil {
+		return err
+	}
+	m.HTML, m.Text = html.String(), wrap(text.String())
+	return nil
+}
+
+var reminder = formOf("mail")
 
 // Letter is all that a reminder mail is made of.
 type Letter struct {
@@ -35,9 +59,9 @@ type About struct {
 	Link    string // leads to the bank
 }
 
-// page is what the templates are given. Everything is said already; the HTML
+// frame is what the layout is given. Everything is said already; the HTML
 // template escapes.
-type page struct {
+type frame struct {
 	Language    string
 	Application string
 	Logo        string
@@ -45,11 +69,24 @@ type page struct {
 	Headline    string
 	Preheader   string // what mail readers show beside the subject
 	Greeting    string
-	Items       []item
-	Security    string
 	Reason      string
 	Unsubscribe string // link; empty where there is none
 	Stop        string // what it is called
+}
+
+func frameOf(lang locale.Language, app *consent.Application, user *consent.User) frame {
+	return frame{
+		Language: lang.Tag(), Application: locale.Isolate(oneLine(app.Name)), Logo: app.Branding.LogoURL,
+		Ground: app.Branding.Ground(), Ink: app.Branding.Ink(), Greeting: lang.Say("mail.greeting", "Name", oneLine(user.Name)),
+	}
+}
+
+// page is a reminder.
+type page struct {
+	frame
+
+	Items    []item
+	Security string
 }
 
 // item is one consent of a letter.
@@ -66,30 +103,21 @@ type item struct {
 func Render(id string, l *Letter) (Message, error) {
 	lang, zone := locale.Match(l.User.Locale), locale.Zone(l.User.TimeZone)
 	app := oneLine(l.Application.Name)
-	p := page{
-		Language: lang.Tag(), Application: locale.Isolate(app), Logo: l.Application.Branding.LogoURL,
-		Ground: l.Application.Branding.Ground(), Ink: l.Application.Branding.Ink(),
-		Headline: headline(lang, l.About, l.Now, zone),
-		Greeting: lang.Say("mail.greeting", "Name", oneLine(l.User.Name)),
-		Security: lang.Say("mail.security", "App", app), Reason: lang.Say("mail.reason", "App", app),
-		Unsubscribe: l.Unsubscribe, Stop: lang.Say("mail.unsubscribe"),
-	}
+	p := page{frame: frameOf(lang, l.Application, l.User), Security: lang.Say("mail.security", "App", app)}
+	p.Headline, p.Reason = headline(lang, l.About, l.Now, zone), lang.Say("mail.reason", "App", app)
+	p.Unsubscribe, p.Stop = l.Unsubscribe, lang.Say("mail.unsubscribe")
 	for _, a := range l.About {
 		p.Items = append(p.Items, itemFor(lang, l.Application, a, l.Now, zone))
 	}
 	p.Preheader = p.Items[0].Sentence
-	var html, text bytes.Buffer
-	if err := htmlMail.Execute(&html, p); err != nil {
-		return Message{}, err
-	}
-	if err := textMail.Execute(&text, p); err != nil {
-		return Message{}, err
-	}
-	return Message{
+	m := Message{
 		ID: id, To: l.User.Email, ToName: locale.Isolate(oneLine(l.User.Name)), FromName: p.Application,
-		ReplyTo: l.Application.Branding.ReplyTo, ListUnsubscribe: l.Unsubscribe, Language: p.Language,
-		Subject: p.Headline, Text: wrap(text.String()), HTML: html.String(),
-	}, nil
+		ReplyTo: l.Application.Branding.ReplyTo, ListUnsubscribe: l.Unsubscribe, Language: p.Language, Subject: p.Headline,
+	}
+	if err := reminder.write(&m, p); err != nil {
+		return Message{}, err
+	}
+	return m, nil
 }
 
 // headline is the subject too: what is, and with which bank, of the nearest.

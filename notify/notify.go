@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -58,6 +59,19 @@ type Message struct {
 	Text            string
 	HTML            string
 }
+
+// String keeps what a message says, which may be a code, and to whom, out of
+// logs and errors.
+func (m Message) String() string { return "message " + m.ID }
+
+// GoString keeps the same out of %#v.
+func (m Message) GoString() string { return m.String() }
+
+// LogValue implements slog.LogValuer.
+func (m Message) LogValue() slog.Value { return slog.StringValue(m.String()) }
+
+// MarshalJSON implements json.Marshaler, for slog's JSON and all it nests in.
+func (m Message) MarshalJSON() ([]byte, error) { return json.Marshal(m.String()) }
 
 // Mailer hands a message over, by mail or SMS. It returns nil only where the
 // message was accepted, ErrRefused in the chain where it never will be,

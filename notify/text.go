@@ -1,6 +1,9 @@
 package notify
 
 import (
+	"unicode/utf16"
+	"unicode/utf8"
+
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
 )
@@ -32,7 +35,8 @@ type short struct {
 // some networks deliver those after the second out of order.
 const segmentsAllowed = 2
 
-// maxShortName is how much of a name stands in a text that has to be cut.
+// maxShortName is how much of a name stands in a text that has to be cut, in
+// UTF-16 units.
 const maxShortName = 20
 
 // fitted is the text, in the plainest alphabet that it can be written in and,
@@ -40,8 +44,8 @@ const maxShortName = 20
 // out. The link and who is speaking are never left out.
 func (s *short) fitted() string {
 	tries := []short{*s, *s, *s}
-	tries[1].application, tries[1].bank = cut(s.application), cut(s.bank)
-	tries[2].application, tries[2].bank = cut(s.application), ""
+	tries[1].application, tries[1].bank = cut(s.application, maxShortName), cut(s.bank, maxShortName)
+	tries[2].application, tries[2].bank = cut(s.application, maxShortName), ""
 	text := ""
 	for i := range tries {
 		if text = gsm(tries[i].said()); segments(text) <= segmentsAllowed {
@@ -51,11 +55,20 @@ func (s *short) fitted() string {
 	return text
 }
 
-func cut(name string) string {
-	if r := []rune(name); len(r) > maxShortName {
-		return string(r[:maxShortName-1]) + "."
+// cut leaves as much of a name as fits into so many UTF-16 units, which is what
+// a text is measured in at worst.
+func cut(name string, units int) string {
+	if len(utf16.Encode([]rune(name))) <= units {
+		return name
 	}
-	return name
+	kept, room := 0, units-1
+	for _, r := range name {
+		if room -= utf16.RuneLen(r); room < 0 {
+			break
+		}
+		kept += utf8.RuneLen(r)
+	}
+	return name[:kept] + "."
 }
 
 // said are the words. Each name is isolated there, so that it turns no others.

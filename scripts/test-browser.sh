@@ -20,6 +20,9 @@ fi
 
 export RECONSENT_BIN=$out/reconsent
 go build -o "$RECONSENT_BIN" ./cmd/reconsent
+# A package that needs a real OpenID provider, which needs Node.js.
+export RECONSENT_IDP_TEST=$out/idp.test
+go test -c -o "$RECONSENT_IDP_TEST" ./reauth/idp
 
 [ $# -gt 0 ] || set -- e2e/test/*.test.mjs
 # A test bounds itself; the outer limit is for what hangs beside the tests.

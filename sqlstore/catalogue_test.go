@@ -19,7 +19,7 @@ import (
 // fixed are the tables that do not grow with consents, and those of the
 // migration tool. Every other table is held to the rule below, so that one
 // which a later migration adds is held to it without being named here.
-var fixed = []string{"applications", "api_keys", "provider_settings", "goose_db_version", "goose_lock", "sqlite_sequence"}
+var fixed = []string{"applications", "api_keys", "provider_settings", "goose_db_version", "goose_lock", "sqlite_sequence", "reauth_settings", "proof_keys"}
 
 // key is a primary key or a unique index: what has to contain the column that
 // a table is partitioned or spread by.

@@ -26,7 +26,7 @@ type Store struct {
 	queue   Queue // set by UseQueue before use
 
 	mu       sync.RWMutex
-	prepared map[string]*sqlx.NamedStmt // empty until Prepare; unused on SQLite
+	prepared map[string]*sqlx.NamedStmt // empty until PrepareStatements; unused on SQLite
 }
 
 // Open connects to a database: postgres://..., or sqlite:PATH, where
@@ -86,7 +86,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := migrations.Up(ctx, s.db.DB, s.dialect); err != nil {
 		return err
 	}
-	return s.Prepare(ctx)
+	return s.PrepareStatements(ctx)
 }
 
 // MigrationStatus tells which migrations have been applied.
@@ -94,10 +94,10 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]migrations.Status, error
 	return migrations.List(ctx, s.db.DB, s.dialect)
 }
 
-// Prepare prepares every statement ahead of traffic. Doing so inside a
+// PrepareStatements prepares every statement ahead of traffic. Doing so inside a
 // transaction, on first use, could find every connection taken by others who
 // wait for the same. It fails where the schema is not up to date.
-func (s *Store) Prepare(ctx context.Context) error {
+func (s *Store) PrepareStatements(ctx context.Context) error {
 	list, err := s.MigrationStatus(ctx)
 	if err != nil {
 		return err
@@ -249,7 +249,7 @@ func (s *Store) attempt(ctx context.Context, f func(q query) error) error {
 
 // errNoText is PostgreSQL's answer to NUL and to invalid UTF-8, which no text
 // column of it keeps. SQLite keeps both.
-var errNoText = errors.New("text that the database cannot keep")
+var errNoText = fmt.Errorf("%w: text that it cannot keep", consent.ErrRejected)
 
 // translate turns a driver's error into the registry's answer, by its code.
 func translate(err error) error {
@@ -266,7 +266,8 @@ func translate(err error) error {
 		case "22021", "22P05": // character_not_in_repertoire, untranslatable_character
 			return fmt.Errorf("%w: %w", errNoText, err)
 		}
-		if class := e.Code.Class(); class == "22" || class == "23" { // data_exception, integrity_constraint_violation
+		switch e.Code.Class() {
+		case "22", "23", "54": // data_exception, integrity_constraint_violation, program_limit_exceeded: a key of thousands of bytes
 			return fmt.Errorf("%w: %w", consent.ErrRejected, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 var (
@@ -155,7 +156,8 @@ func (q query) lockUser(ctx context.Context, arg args) (bool, error) {
 
 // EraseUser implements consent.Users.
 func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error {
-	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym}
+	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym, "user": userID, "locked": reauth.BucketLocked + userID, "limited": reauth.BucketLimited + userID,
+		"calls": reauth.BucketCalls + userID, "failures": reauth.BucketFailures + userID, "sends": reauth.BucketSends + userID}
 	return s.atomic(ctx, func(q query) error {
 		known, err := q.lockUser(ctx, arg)
 		if err != nil {
@@ -168,7 +170,9 @@ func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym 
 		if live > 0 {
 			return consent.ErrBusy
 		}
-		for i, st := range []*statement{eraseUser, pseudonymLink, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest} {
+		for i, st := range append([]*statement{
+			eraseUser, pseudonymLink, pseudonymConfirmation, pseudonymConsent, pseudonymAttempt, dropNotices, dropDigests, pseudonymDigest,
+		}, eraseReauth...) {
 			n, err := q.exec(ctx, st, arg)
 			if err != nil {
 				return err

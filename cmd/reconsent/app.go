@@ -20,7 +20,7 @@ const cadenceHelp = "stages to announce, of before_<n>d, lapse, after_<n>d, wind
 
 func appCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{Use: "app", Short: "Create, change and list applications, their providers and API keys"}
-	cmd.AddCommand(appCreateCommand(std), appSetCommand(std), appShowCommand(std), appListCommand(std), appProviderCommand(std), appKeysCommand(std))
+	cmd.AddCommand(appCreateCommand(std), appSetCommand(std), appShowCommand(std), appReauthCommand(std), appListCommand(std), appProviderCommand(std), appKeysCommand(std))
 	return cmd
 }
 

@@ -29,6 +29,8 @@ func TestBadUsageExits2WithOneClearLine(t *testing.T) {
 		{"keys that are none", []string{"doctor", "--database-url", db, "--keys", "{}"}, "--keys (RECONSENT_KEYS): "},
 		{"no address", []string{"serve", "--database-url", db, "--addr", "8080"}, "want host:port"},
 		{"base URL with a path", []string{"serve", "--database-url", db, "--base-url", "https://a.example/x"}, "without path or query"},
+		{"proxies", []string{"serve", "--database-url", db, "--trusted-proxies", "10.0.0.0/8, somewhere"}, `--trusted-proxies (RECONSENT_TRUSTED_PROXIES): "somewhere" is neither an address nor a network`},
+		{"lines of audit", []string{"audit", "--database-url", db, "--since", "soon"}, "--"},
 		{"log level", []string{"dev", "--log-level", "loud"}, "--log-level: want debug, info, warn or error"},
 		{"database of dev", []string{"dev", "--database-url", "file.db"}, "--database-url: want postgres://... or sqlite:PATH"},
 		{"configuration file that is not there", []string{"serve", "--config", "/nowhere/reconsent.yaml"}, "--config /nowhere/reconsent.yaml"},

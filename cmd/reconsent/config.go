@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -18,6 +19,7 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/notify/email"
 	"github.com/reconsent/reconsent/notify/sms"
 	"github.com/reconsent/reconsent/scheduler"
@@ -32,6 +34,7 @@ type config struct {
 	keys        string // JSON, see package seal
 	addr        string
 	baseURL     string
+	proxies     string // comma-separated
 	logLevel    string
 
 	sweepSchedule string
@@ -57,6 +60,7 @@ var settings = []setting{
 	{"keys", "", "sealing keys as JSON, made by 'reconsent keys new'; better as RECONSENT_KEYS_FILE", func(c *config) *string { return &c.keys }, checkKeys},
 	{"addr", "127.0.0.1:8080", "address to listen on", func(c *config) *string { return &c.addr }, checkAddr},
 	{"base-url", "http://127.0.0.1:8080", "address at which browsers reach this service", func(c *config) *string { return &c.baseURL }, checkBaseURL},
+	{"trusted-proxies", "", "addresses or networks of the proxies in front, comma-separated, for instance 10.0.0.0/8: only their word on a caller's address (X-Forwarded-For) is taken; without it nobody's is", func(c *config) *string { return &c.proxies }, checkProxies},
 	{"sweep-schedule", "* * * * *", "when to look for what is due: five fields of cron, in UTC, or @every 1m", func(c *config) *string { return &c.sweepSchedule }, checkSchedule},
 	{"smtp-url", "", "mail server, smtp://user:password@host:587 or smtps://...; without it nobody is mailed; better as RECONSENT_SMTP_URL_FILE", func(c *config) *string { return &c.smtpURL }, checkSMTP},
 	{"mail-from", "reconsent <reconsent@localhost>", "sender of mail", func(c *config) *string { return &c.mailFrom }, checkSender},
@@ -163,6 +167,15 @@ func checkBaseURL(s string) error {
 		return errors.New("want an address like https://consents.example.com, without path or query")
 	}
 	return nil
+}
+
+// trustedProxies are the networks whose word on a caller's address is taken.
+func (c config) trustedProxies() []string {
+	return strings.FieldsFunc(c.proxies, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
+func checkProxies(s string) error {
+	return api.CheckProxies(config{proxies: s}.trustedProxies())
 }
 
 func checkLevel(s string) error {

@@ -9,18 +9,20 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/provider/sandbox"
+	"github.com/reconsent/reconsent/reauth"
 )
 
 // devOptions are the flags of dev.
 type devOptions struct {
-	addr, sandboxAddr, dataDir, databaseURL, logLevel string
-	json                                              bool
+	addr, sandboxAddr, dataDir, databaseURL, logLevel, reauth string
+	json                                                      bool
 }
 
 func devCommand(std stdio) *cobra.Command {
@@ -35,6 +37,7 @@ func devCommand(std stdio) *cobra.Command {
 	f.StringVar(&o.sandboxAddr, "sandbox-addr", "127.0.0.1:8081", "address of the sandbox bank; port 0 picks one")
 	f.StringVar(&o.dataDir, "data-dir", ".reconsent", "directory that everything is kept in")
 	f.StringVar(&o.databaseURL, "database-url", "", "another registry than the one in the data directory")
+	f.StringVar(&o.reauth, "reauth", "", "document of settings, as 'app reauth --file' takes it, over the demo application's own")
 	f.StringVar(&o.logLevel, "log-level", "warn", "debug, info, warn or error")
 	f.BoolVar(&o.json, "json", false, "print one line of JSON once ready")
 	return cmd
@@ -117,11 +120,18 @@ func (d *development) open(ctx context.Context, o devOptions, c config) error {
 	if err := d.openBank(ctx, o, bankAt); err != nil {
 		return errors.Join(err, bankAt.Close(), apiAt.Close())
 	}
-	if err := d.openRegistry(ctx, c); err != nil {
+	if err := d.openRegistry(ctx, o, c); err != nil {
+		return errors.Join(err, apiAt.Close())
+	}
+	h, err := d.handler(d.sys.handler())
+	if err == nil {
+		d.ready.token, err = d.userToken("ada", demoSession)
+	}
+	if err != nil {
 		return errors.Join(err, apiAt.Close())
 	}
 	close(d.up)
-	d.sys.serve(ctx, d.group, apiAt)
+	d.sys.serve(ctx, d.group, apiAt, h)
 	return nil
 }
 
@@ -148,14 +158,29 @@ func (d *development) moved(ctx context.Context) error {
 }
 
 // openRegistry opens the registry and puts the demo into it.
-func (d *development) openRegistry(ctx context.Context, c config) (err error) {
+func (d *development) openRegistry(ctx context.Context, o devOptions, c config) (err error) {
 	d.mail.now, d.sms.now = d.bank.Clock().Now, d.bank.Clock().Now
 	p := parts{now: d.bank.Clock().Now, log: d.log, mailer: &d.mail, sms: &d.sms, poll: devPoll, migrate: true, loopback: true}
 	if d.sys, err = open(ctx, c, p); err != nil {
 		return err
 	}
+	idle := func() { //nolint:contextcheck // whoever reads the mail waits for it, not what began dev
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		d.sys.messenger.Idle(ctx)
+	}
+	d.mail.idle, d.sms.idle = idle, idle
 	app, err := d.demo(ctx)
 	if err != nil {
+		return err
+	}
+	set := d.demoReauth(app.ID)
+	if o.reauth != "" {
+		if set, err = readReauthSettings(o.reauth, set); err != nil {
+			return usagef("--reauth: %w", oneLine(err))
+		}
+	}
+	if err := d.sys.reauth.PutSettings(ctx, set); err != nil {
 		return err
 	}
 	d.ready.ApplicationID = app.ID
@@ -173,6 +198,8 @@ type ready struct {
 	UserJWTSecret       string `json:"user_jwt_secret"`
 	SandboxClientID     string `json:"sandbox_client_id"`
 	SandboxClientSecret string `json:"sandbox_client_secret"`
+
+	token string // of a user of the demo; for people, who get the page too
 }
 
 func (r ready) print(std stdio, asJSON bool) error {
@@ -202,8 +229,16 @@ Read what people were mailed meanwhile; the link in it leads to the page:
 
   curl -s %s/_control/mail
 
+Ask whether ada has proven lately who she is (no: 403 says what is missing), with a
+token that is good for a day; then prove it at the page, with every factor there is.
+The password of each example user is: %s
+
+  curl -s '%s/reauthenticate?level=strict' -H 'Authorization: Bearer %s'
+  open http://localhost%s
+
 Stop with Ctrl-C; everything is kept.
-`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey, r.Sandbox)
+`, r.API, r.API, r.Sandbox, r.APIKey, r.API, r.APIKey, r.API, r.APIKey, r.Sandbox, r.API, r.APIKey, r.Sandbox,
+		demoPassword, r.API, r.token, r.API[strings.LastIndexByte(r.API, ':'):]+factorsAt)
 	return err
 }
 
@@ -214,6 +249,18 @@ const (
 
 // demoPolicy are TrueLayer's figures for UK banks (providers.md 1.4, 1.6).
 var demoPolicy = consent.Policy{Validity: 90 * 24 * time.Hour, RenewalWindow: 90 * 24 * time.Hour, RenewBy: consent.RenewByReauth}
+
+// demoReauth has the demo's users prove themselves with tokens that anybody who
+// reads what dev prints can sign, from pages on this machine.
+func (d *development) demoReauth(applicationID string) reauth.Settings {
+	port := d.ready.API[strings.LastIndexByte(d.ready.API, ':'):]
+	return reauth.Settings{
+		ApplicationID: applicationID,
+		Identity:      reauth.Identity{Algorithms: []string{"HS256"}, Secret: d.memo.UserJWTSecret, TrustAuthTime: true},
+		Origins:       []string{"http://localhost:*", "http://127.0.0.1:*"},
+		Passkeys:      reauth.Passkeys{RPID: "localhost", Origins: []string{"http://localhost" + port}},
+	}
+}
 
 // demo finds or makes the demo application, points its provider at the bank's
 // present address, and makes sure that the printed key works.

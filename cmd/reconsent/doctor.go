@@ -85,6 +85,7 @@ func (d *doctor) examine(ctx context.Context, c config) {
 			d.warn("application %s: tells of %s by SMS, but there is no sms-url", apps[i].Slug, strings.Join(apps[i].SMSStages, ", "))
 		}
 	}
+	d.reauth(ctx, sys, c, apps)
 	d.work(ctx, sys, c)
 }
 

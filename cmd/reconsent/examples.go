@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/connector"
@@ -35,6 +37,35 @@ var examples = []example{
 	{login: "john100", user: "barbara", age: 20 * aDay, custody: consent.CustodyBackend},
 }
 
+// demoPassword is every example user's, and demoPasswordHash its argon2id, as an
+// application would import one.
+const (
+	demoPassword     = "correct horse battery staple"
+	demoPasswordHash = "$argon2id$v=19$m=19456,t=2,p=1$cmVjb25zZW50J3MgZGVtbw$o+czqD72e0rFTe9zFS+sN/7xFso1kH6mV1XKVp2WM3U" //nolint:gosec // printed for everybody
+)
+
+// exampleUsers are the people of the examples, in the order of their consents.
+func exampleUsers() []string {
+	var users []string
+	for _, e := range examples {
+		if !slices.Contains(users, e.user) {
+			users = append(users, e.user)
+		}
+	}
+	return users
+}
+
+// people gives the example users what they can prove themselves with.
+func (d *development) people(ctx context.Context, app *consent.Application) error {
+	for i, user := range exampleUsers() {
+		contact := connector.Contact{Email: user + "@example.org", Phone: fmt.Sprintf("+44791112345%d", i), PasswordHash: demoPasswordHash}
+		if _, err := d.sys.connector.PutUser(ctx, app, user, contact); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // examples registers the example consents, each real at the bank too.
 func (d *development) examples(ctx context.Context, app *consent.Application) error {
 	conn, now := d.sys.connector, d.bank.Clock().Now()
@@ -57,5 +88,5 @@ func (d *development) examples(ctx context.Context, app *consent.Application) er
 			return err
 		}
 	}
-	return nil
+	return d.people(ctx, app)
 }

@@ -13,7 +13,8 @@ import (
 // mailbox catches the mail, or the SMS, of dev; the sandbox lists it. It keeps
 // the newest.
 type mailbox struct {
-	now func() time.Time
+	now  func() time.Time
+	idle func() // waits for what is under way
 
 	mu   sync.Mutex
 	sent []sandbox.Message
@@ -34,6 +35,9 @@ func (b *mailbox) Send(_ context.Context, m notify.Message) error {
 
 // list returns what was caught, newest last.
 func (b *mailbox) list() []sandbox.Message {
+	if b.idle != nil {
+		b.idle()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.sent)

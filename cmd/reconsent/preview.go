@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"html/template"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
 	"github.com/reconsent/reconsent/notify"
 	"github.com/reconsent/reconsent/notify/email"
@@ -29,9 +31,9 @@ type previewOptions struct {
 func previewCommand(std stdio) *cobra.Command {
 	var o previewOptions
 	cmd := &cobra.Command{
-		Use: "preview --dir DIR", Short: "Write every mail in every language to files", Args: cobra.NoArgs,
+		Use: "preview --dir DIR", Short: "Write every message in every language to files", Args: cobra.NoArgs,
 		Long: "Renders each mail for each stage and language with made-up people and banks: DIR/LANGUAGE/MAIL.html, .txt and .eml, and DIR/index.html, " +
-			"which shows them all. It needs no database and sends nothing.",
+			"which shows them all. Codes and security notices are there too, DIR/LANGUAGE/MAIL.sms.txt is the same as an SMS. It needs no database and sends nothing.",
 		RunE: func(*cobra.Command, []string) error { return preview(std, o) },
 	}
 	f := cmd.Flags()
@@ -44,8 +46,9 @@ func previewCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
-// previewed is one mail in the index.
-type previewed struct{ Language, Name, Subject, Base string }
+// previewed is one mail in the index, with the SMS that says the same where there
+// is one.
+type previewed struct{ Language, Name, Subject, Base, SMS string }
 
 func preview(std stdio, o previewOptions) error {
 	if o.dir == "" {
@@ -65,18 +68,27 @@ func preview(std stdio, o previewOptions) error {
 			return err
 		}
 		for _, s := range notify.Samples(lang.Tag()) {
-			o.brand(&s.Letter)
+			s.Letter.Application = o.branded(s.Letter.Application)
 			m, err := notify.Render("dgt_"+s.Name, &s.Letter)
 			if err != nil {
 				return err
 			}
 			m.To = "ada@example.org"
-			p := previewed{lang.Tag(), s.Name, m.Subject, lang.Tag() + "/" + s.Name}
+			p := previewed{lang.Tag(), s.Name, m.Subject, lang.Tag() + "/" + s.Name, ""}
 			if err := writePreview(mailer, filepath.Join(o.dir, p.Base), m); err != nil {
 				return err
 			}
 			all = append(all, p)
 			_, _ = fmt.Fprintf(std.out, "%s.html .txt .eml\t%s\n", filepath.Join(o.dir, p.Base), m.Subject)
+		}
+		for _, s := range notify.SecuritySamples(lang.Tag()) {
+			s.In(o.branded(s.Application()))
+			p, err := o.previewSecurity(mailer, lang, &s)
+			if err != nil {
+				return err
+			}
+			all = append(all, p)
+			_, _ = fmt.Fprintf(std.out, "%s.html .txt .eml .sms.txt\t%s\n", filepath.Join(o.dir, p.Base), p.Subject)
 		}
 	}
 	var b bytes.Buffer
@@ -88,9 +100,9 @@ func preview(std stdio, o previewOptions) error {
 	return os.WriteFile(index, b.Bytes(), 0o644) //nolint:gosec // as above
 }
 
-// brand puts what was given in the place of the sample's.
-func (o previewOptions) brand(l *notify.Letter) {
-	app := *l.Application
+// branded puts what was given in the place of the sample's.
+func (o previewOptions) branded(sample *consent.Application) *consent.Application {
+	app := *sample
 	if o.name != "" {
 		app.Name = o.name
 	}
@@ -98,7 +110,22 @@ func (o previewOptions) brand(l *notify.Letter) {
 		app.Branding.Colour = o.colour
 	}
 	app.Branding.LogoURL, app.Branding.ReplyTo = o.logo, o.replyTo
-	l.Application = &app
+	return &app
+}
+
+// previewSecurity writes a code or a notice, as a mail and as an SMS.
+func (o previewOptions) previewSecurity(mailer *email.Mailer, lang locale.Language, s *notify.SecuritySample) (previewed, error) {
+	m, errMail := s.Render(consent.ChannelEmail)
+	sms, errSMS := s.Render(consent.ChannelSMS)
+	if err := errors.Join(errMail, errSMS); err != nil {
+		return previewed{}, err
+	}
+	p := previewed{lang.Tag(), s.Name, m.Subject, lang.Tag() + "/" + s.Name, sms.Text}
+	base := filepath.Join(o.dir, p.Base)
+	if err := writePreview(mailer, base, m); err != nil {
+		return previewed{}, err
+	}
+	return p, os.WriteFile(base+".sms.txt", []byte(sms.Text+"\n"), 0o644) //nolint:gosec // made-up people, to be looked at
 }
 
 func writePreview(mailer *email.Mailer, base string, m notify.Message) error {
@@ -116,9 +143,9 @@ func writePreview(mailer *email.Mailer, base string, m notify.Message) error {
 
 var previewIndex = template.Must(template.New("index").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">
-<title>Every mail in every language</title>
-<style>body { margin: 24px; font-family: system-ui, sans-serif } main { display: flex; flex-wrap: wrap; gap: 24px } section { width: 420px } iframe { width: 100%; height: 620px; border: 1px solid #8888 } h2 { font-size: 15px; margin: 0 0 4px } p { font-size: 13px; margin: 0 0 8px }</style></head>
-<body><h1>Every mail in every language</h1><main>
-{{range .}}<section><h2>{{.Language}}, {{.Name}}</h2><p>{{.Subject}} (<a href="{{.Base}}.txt">text</a>, <a href="{{.Base}}.eml">eml</a>)</p><iframe src="{{.Base}}.html" title="{{.Language}} {{.Name}}" loading="lazy"></iframe></section>
+<title>Every message in every language</title>
+<style>body { margin: 24px; font-family: system-ui, sans-serif } main { display: flex; flex-wrap: wrap; gap: 24px } section { width: 420px } iframe { width: 100%; height: 620px; border: 1px solid #8888 } h2 { font-size: 15px; margin: 0 0 4px } p { font-size: 13px; margin: 0 0 8px } pre { white-space: pre-wrap; padding: 12px; border: 1px solid #8888; border-radius: 12px }</style></head>
+<body><h1>Every message in every language</h1><main>
+{{range .}}<section><h2>{{.Language}}, {{.Name}}</h2><p>{{.Subject}} (<a href="{{.Base}}.txt">text</a>, <a href="{{.Base}}.eml">eml</a>)</p><iframe src="{{.Base}}.html" title="{{.Language}} {{.Name}}" loading="lazy"></iframe>{{with .SMS}}<pre>{{.}}</pre>{{end}}</section>
 {{end}}</main></body></html>
 `))

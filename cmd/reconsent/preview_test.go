@@ -36,6 +36,34 @@ func TestPreviewWritesEveryMailInEveryLanguage(t *testing.T) {
 	}
 }
 
+func TestPreviewWritesCodesAndSecurityNoticesToo(t *testing.T) {
+	dir := t.TempDir()
+	out := succeeds(t, "notify", "preview", "--dir", dir, "--name", "Haushaltsbuch", "--reply-to", "hilfe@haushalt.example")
+	index, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	require.NoError(t, err)
+	for _, lang := range []string{"en", "de", "fr", "es", "it", "nl", "pl"} {
+		for _, name := range []string{"code", "code-operation", "code-payment", "locked", "backup-code-used", "passkey-added", "authenticator-removed", "phone-changed"} {
+			base := filepath.Join(dir, lang, name)
+			assert.Contains(t, out, base+".html .txt .eml .sms.txt")
+			assert.Contains(t, string(index), lang+"/"+name+".html")
+			for _, ext := range []string{".html", ".txt", ".sms.txt"} {
+				text, err := os.ReadFile(base + ext)
+				require.NoError(t, err)
+				assert.Contains(t, string(text), "Haushaltsbuch")
+				assert.NotContains(t, string(text), "http")
+				assert.Equal(t, strings.HasPrefix(name, "code"), strings.Contains(string(text), "493027"), base+ext)
+			}
+			f, err := os.Open(base + ".eml")
+			require.NoError(t, err)
+			m, err := mail.ReadMessage(f)
+			require.NoError(t, err)
+			assert.Empty(t, m.Header.Get("List-Unsubscribe"))
+			assert.Contains(t, m.Header.Get("Reply-To"), "hilfe@haushalt.example")
+			require.NoError(t, f.Close())
+		}
+	}
+}
+
 func TestPreviewOfOneLanguageWithBranding(t *testing.T) {
 	dir := t.TempDir()
 	succeeds(t, "notify", "preview", "--dir", dir, "--language", "de-AT", "--name", "Haushaltsbuch", "--colour", "#ffe000", "--logo-url", "https://haushalt.example/logo.png", "--reply-to", "hilfe@haushalt.example")

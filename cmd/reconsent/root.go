@@ -35,7 +35,7 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(devCommand(std), serveCommand(std), sandboxCommand(std), migrateCommand(std), appCommand(std), notifyCommand(std),
-		consentCommand(std), keysCommand(std), sweepCommand(std), doctorCommand(std), versionCommand(std))
+		consentCommand(std), keysCommand(std), auditCommand(std), sweepCommand(std), doctorCommand(std), versionCommand(std))
 	strictArgs(root)
 	return root
 }

@@ -24,7 +24,7 @@ func serveCommand(std stdio) *cobra.Command {
 			return serve(cmd.Context(), c, std)
 		},
 	}
-	addSettings(cmd, "database-url", "keys", "addr", "base-url", "log-level", "sweep-schedule", "smtp-url", "mail-from", "sms-url", "sms-body", "sms-header")
+	addSettings(cmd, "database-url", "keys", "addr", "base-url", "trusted-proxies", "log-level", "sweep-schedule", "smtp-url", "mail-from", "sms-url", "sms-body", "sms-header")
 	return cmd
 }
 
@@ -34,7 +34,7 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	p := parts{now: time.Now, log: log, sweep: sweep}
+	p := parts{now: time.Now, log: log, sweep: sweep, proxies: c.trustedProxies()}
 	if c.smtpURL != "" {
 		mailer, err := email.New(c.smtpURL, c.mailFrom)
 		if err != nil {
@@ -42,6 +42,12 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 		}
 		defer mailer.Close()
 		p.mailer = mailer
+		codes, err := email.New(c.smtpURL, c.mailFrom)
+		if err != nil {
+			return err
+		}
+		defer codes.Close()
+		p.codes = codes
 	}
 	if c.smsURL != "" {
 		if p.sms, err = sms.New(c.smsURL, sms.Options{Body: c.smsBody, Header: c.smsHeader}); err != nil {
@@ -61,7 +67,7 @@ func serve(ctx context.Context, c config, std stdio) (err error) {
 		return err
 	}
 	group, ctx := newServing(ctx)
-	sys.serve(ctx, group, l)
+	sys.serve(ctx, group, l, sys.handler())
 	log.Info("serving", "addr", l.Addr().String(), "base_url", c.baseURL, "version", version, "mail", p.mailer != nil, "sms", p.sms != nil)
 	return group.Wait()
 }

@@ -16,10 +16,15 @@ import (
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/notify"
 	"github.com/reconsent/reconsent/notify/webhook"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/truelayer"
+	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/idp"
+	"github.com/reconsent/reconsent/reauth/password"
+	"github.com/reconsent/reconsent/reauth/usertoken"
 	"github.com/reconsent/reconsent/scheduler"
 	"github.com/reconsent/reconsent/seal"
 	"github.com/reconsent/reconsent/sqlstore"
@@ -40,8 +45,12 @@ func newID() string { return strings.ReplaceAll(uuid.Must(uuid.NewV7()).String()
 type system struct {
 	store     *sqlstore.Store
 	connector *connector.Connector
+	reauth    *reauth.Service
+	messenger *messenger
+	tokens    *usertoken.Verifier
 	scheduler *scheduler.Scheduler
 	webhooks  *notify.Webhooks
+	proxies   []string
 	now       func() time.Time
 	log       *slog.Logger
 }
@@ -60,11 +69,13 @@ type parts struct {
 	log     *slog.Logger
 	mailer  notify.Mailer // nil: no mail server is configured
 	sms     notify.Mailer // nil: no SMS gateway is configured
+	codes   notify.Mailer // for codes, which no reminder is to hold up; nil takes mailer
 	sweep   scheduler.Schedule
 	poll    time.Duration // for jobs; 0 takes the default
 	migrate bool          // bring the schema up to date first
 	// loopback lets webhooks go to this machine, and by http.
 	loopback bool
+	proxies  []string // whose word on a caller's address is taken
 }
 
 // open connects to the registry and builds the use cases on it.
@@ -80,8 +91,8 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	if err := prepare(ctx, store, p.migrate); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	targets := webhook.NewTargets(p.loopback)
-	s := &system{store: store, now: p.now, log: p.log, connector: connector.New(connector.Config{
+	targets := outbound.NewTargets(p.loopback)
+	s := &system{store: store, proxies: p.proxies, now: p.now, log: p.log, connector: connector.New(connector.Config{
 		NoMail:  p.mailer == nil,
 		Targets: targets, Registry: store, Keys: keys, Catalog: catalog, Now: p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL,
 		Provider: provider.Deps{HTTP: &http.Client{Timeout: providerTimeout}, Now: p.now, Log: p.log},
@@ -89,6 +100,7 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	s.webhooks = notify.NewWebhooks(notify.WebhooksConfig{
 		Registry: store, Poster: webhook.New(webhook.Config{Targets: targets, Now: time.Now, Version: version}), Keys: keys, Body: api.WebhookBody, Paused: s.connector.WebhookPaused, Now: p.now, NewID: newID, Log: p.log,
 	})
+	s.openReauth(c, p, keys, targets)
 	if s.scheduler, err = s.newScheduler(p); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -96,12 +108,33 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 	return s, nil
 }
 
+// openReauth builds the use cases of users who prove themselves again.
+func (s *system) openReauth(c config, p parts, keys *seal.Keys, targets *outbound.Targets) {
+	s.messenger = newMessenger(p)
+	s.tokens = usertoken.New(usertoken.Config{Targets: targets, Now: p.now, Log: p.log})
+	s.reauth = reauth.New(reauth.Config{
+		Store: s.store, Applications: s.store, Keys: keys, Tokens: s.tokens, Passwords: password.New(passwordWorkers), Messenger: s.messenger,
+		Identity: idp.New(idp.Config{HTTP: &http.Client{Timeout: providerTimeout, Transport: targets.Transport(outbound.Config{Timeout: providerTimeout})}, Now: p.now, Loopback: p.loopback}),
+		Now:      p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL, Targets: targets, NamesOptional: p.loopback,
+	})
+	s.messenger.sent = s.reauth.CodeSent
+}
+
+// passwordWorkers is how many passwords are hashed at a time: each takes up to
+// 64 MiB.
+const passwordWorkers = 4
+
+// upkeep keeps both halves in order.
+func (s *system) upkeep(ctx context.Context, _ string) error {
+	return errors.Join(s.connector.Upkeep(ctx), s.reauth.Upkeep(ctx))
+}
+
 // prepare makes the database ready for use, or fails where it is not.
 func prepare(ctx context.Context, store *sqlstore.Store, migrate bool) error {
 	if migrate {
 		return migrateUp(ctx, store)
 	}
-	if err := store.Prepare(ctx); err != nil {
+	if err := store.PrepareStatements(ctx); err != nil {
 		return err
 	}
 	return checkJobs(ctx, store)
@@ -163,7 +196,7 @@ func (s *system) newScheduler(p parts) (*scheduler.Scheduler, error) {
 		{Kind: jobSweep, Do: s.sweep, Every: &sweep, Timeout: sweepTimeout},
 		{Kind: jobDispatch, Do: s.dispatch, Every: &seconds},
 		{Kind: jobReconcile, Do: func(ctx context.Context, _ string) error { return s.connector.Reconcile(ctx) }, Every: &minute, Timeout: reconcileTimeout},
-		{Kind: jobUpkeep, Do: func(ctx context.Context, _ string) error { return s.connector.Upkeep(ctx) }, Every: &halfMinute, Timeout: reconcileTimeout},
+		{Kind: jobUpkeep, Do: s.upkeep, Every: &halfMinute, Timeout: reconcileTimeout},
 		{Kind: consent.JobInbound, Do: func(ctx context.Context, _ string) error { return s.connector.ApplyInbound(ctx) }, Timeout: reconcileTimeout},
 		{Kind: consent.JobWebhooks, Do: s.webhooks.Do, Timeout: notify.JobTimeout, Queue: "webhooks", Workers: webhookWorkers},
 	}
@@ -200,9 +233,14 @@ func (s *system) announce(ctx context.Context) (connector.Swept, int, error) {
 }
 
 // serve runs the HTTP surface and the jobs.
-func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
+func (s *system) serve(ctx context.Context, g serving, l net.Listener, h http.Handler) {
 	g.Go(func() error { return s.scheduler.Run(ctx, drainTime) })
-	g.serve(ctx, l, api.New(api.Config{Connector: s.connector, Now: s.now, Log: s.log, Version: version}).Handler())
+	g.serve(ctx, l, h)
+}
+
+// handler is the API and the pages.
+func (s *system) handler() http.Handler {
+	return api.New(api.Config{Connector: s.connector, Reauth: s.reauth, TrustedProxies: s.proxies, Now: s.now, Log: s.log, Version: version}).Handler()
 }
 
 // close gives everything back, once what must not be lost is stored: also where
@@ -210,7 +248,9 @@ func (s *system) serve(ctx context.Context, g serving, l net.Listener) {
 func (s *system) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	return errors.Join(s.connector.Drain(ctx), s.store.Close())
+	drained := errors.Join(s.connector.Drain(ctx), s.messenger.Drain(ctx))
+	s.tokens.Close()
+	return errors.Join(drained, s.store.Close())
 }
 
 // applicationNamed finds an application by its short name.

@@ -34,9 +34,16 @@ async function freePort() {
 
 /** `reconsent dev`: everything in one process, on a clock that only tests move far. */
 export class Dev {
-  static async start() {
+  /** @param {object} [reauth] settings of re-authentication, over the demo's own */
+  static async start(reauth) {
     const dir = directory()
-    const program = new Program(['dev', '--json', '--addr', '127.0.0.1:0', '--sandbox-addr', '127.0.0.1:0', '--data-dir', dir.path])
+    const args = ['dev', '--json', '--addr', '127.0.0.1:0', '--sandbox-addr', '127.0.0.1:0', '--data-dir', dir.path]
+    if (reauth) {
+      const file = join(dir.path, 'reauth.json')
+      await writeFile(file, JSON.stringify(reauth), { mode: 0o600 })
+      args.push('--reauth', file)
+    }
+    const program = new Program(args)
     const ready = JSON.parse(await program.line('stdout', /^\{/))
     return new Dev(dir, program, ready)
   }
@@ -47,6 +54,8 @@ export class Dev {
     this.api = ready.api
     this.bank = new Bank(ready.sandbox)
     this.backend = new Backend(ready.api, ready.api_key, 'sandbox')
+    /** With which the demo application signs its users' tokens. */
+    this.secret = ready.user_jwt_secret
     this.people = 0
   }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	gomail "github.com/wneessen/go-mail"
 
+	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/notify"
 )
 
@@ -486,4 +487,42 @@ func TestASendThatPanicsGivesItsConnectionBack(t *testing.T) {
 	}
 	require.NoError(t, m.Send(t.Context(), message("dgt_2")))
 	assert.Len(t, s.mails(), 1)
+}
+
+// TestNamesInSecurityMailsBecomeNoHeaders: whatever the application, the user,
+// the operation and the payee are called.
+func TestNamesInSecurityMailsBecomeNoHeaders(t *testing.T) {
+	_, m := newServer(t, plain, "")
+	for _, name := range []string{"Ledger\r\nBcc: eve@evil.example\r\n\r\n<p>Call us", "Ledger\nReply-To: eve@evil.example", "\"Ledger\" <eve@evil.example>,", "=?utf-8?q?Bcc=3A?=", "\u2028Bcc: eve@evil.example", strings.Repeat("ä\r\n ", 300)} {
+		for _, s := range notify.SecuritySamples("de") {
+			user := &consent.User{Name: name, Locale: "de"}
+			if s.Code != nil {
+				s.Code.User, s.Code.Operation = user, name
+				if s.Code.Details != nil {
+					s.Code.Details.Payee = name
+				}
+			} else {
+				s.Notice.User = user
+			}
+			s.In(&consent.Application{Name: name})
+			msg, err := s.Render(consent.ChannelEmail)
+			require.NoError(t, err)
+			var b bytes.Buffer
+			require.NoError(t, m.WriteTo(&b, msg))
+			read, err := mail.ReadMessage(&b)
+			require.NoError(t, err)
+			for header := range read.Header {
+				assert.Contains(t, []string{"Auto-Submitted", "Content-Language", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To", "X-Auto-Response-Suppress"}, header, "%q", name)
+			}
+			assert.True(t, strings.HasPrefix(read.Header.Get("Message-Id"), "<"+msg.ID+"@"), read.Header.Get("Message-Id"))
+			to, err := read.Header.AddressList("To")
+			require.NoError(t, err)
+			require.Len(t, to, 1, "%q", name)
+			assert.Equal(t, "ada@example.org", to[0].Address)
+			from, err := read.Header.AddressList("From")
+			require.NoError(t, err)
+			require.Len(t, from, 1)
+			assert.NotContains(t, from[0].Address, "evil")
+		}
+	}
 }

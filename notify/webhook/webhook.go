@@ -17,6 +17,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/notify"
 )
 
@@ -24,15 +25,13 @@ const (
 	timeout = 15 * time.Second // of one post, all in all
 	// maxAnswer is how much of an answer's body is read, in bytes, so that the
 	// connection can be used again. None of it is kept.
-	maxAnswer      = 4 << 10
-	maxHeader      = 16 << 10
-	maxRetryAfter  = 24 * time.Hour
-	idleConnection = 30 * time.Second
+	maxAnswer     = 4 << 10
+	maxRetryAfter = 24 * time.Hour
 )
 
 // Config is what a Sender is made of. Targets, Now and Version are required.
 type Config struct {
-	Targets  *Targets
+	Targets  *outbound.Targets
 	Now      func() time.Time // wall time, which receivers compare webhook-timestamp with
 	Version  string
 	Resolver *net.Resolver // nil takes the system's
@@ -42,7 +41,7 @@ type Config struct {
 
 // Sender posts. It is safe for concurrent use.
 type Sender struct {
-	targets *Targets
+	targets *outbound.Targets
 	now     func() time.Time
 	agent   string
 	client  *http.Client
@@ -52,21 +51,12 @@ var _ notify.Poster = (*Sender)(nil)
 
 // New returns a Sender.
 func New(cfg Config) *Sender {
-	dialer := &net.Dialer{Timeout: timeout, Resolver: cfg.Resolver, Control: cfg.Targets.guard.Safe}
 	return &Sender{targets: cfg.Targets, now: cfg.Now, agent: "reconsent/" + cfg.Version, client: &http.Client{
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  nil, // it would dial in our place, unguarded
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
-			TLSHandshakeTimeout:    timeout,
-			MaxIdleConnsPerHost:    notify.PostsAtATime,
-			IdleConnTimeout:        idleConnection,
-			MaxResponseHeaderBytes: maxHeader,
-			DisableCompression:     true,
-			ForceAttemptHTTP2:      true,
-		},
+		Transport: cfg.Targets.Transport(outbound.Config{
+			Timeout: timeout, Resolver: cfg.Resolver, RootCAs: cfg.RootCAs, IdlePerHost: notify.PostsAtATime,
+		}),
 	}}
 }
 
@@ -128,7 +118,7 @@ func failure(err error) string {
 	var timedOut interface{ Timeout() bool }
 	var cert *tls.CertificateVerificationError
 	switch {
-	case refused(err):
+	case outbound.Refused(err):
 		return "address_refused"
 	case isDNS(err):
 		return "name_not_found"
@@ -139,6 +129,11 @@ func failure(err error) string {
 	default:
 		return "connection_failed"
 	}
+}
+
+func isDNS(err error) bool {
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
 }
 
 // retryAfter reads the header (RFC 9110 10.2.3): seconds, or a date. 0 where it

@@ -1,8 +1,7 @@
-package webhook
+package outbound
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -11,11 +10,16 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// Targets says which addresses may be posted to. It is safe for concurrent use.
+// Targets says which addresses may be called. It is safe for concurrent use.
 type Targets struct {
 	guard    *ssrf.Guardian
 	loopback bool
 }
+
+var (
+	errTarget  = errors.New("the address may not be called")
+	errTooLong = errors.New("the answer is longer than it may be")
+)
 
 // NewTargets returns the rules of a deployment: https, and public addresses. With
 // loopback, for development, this machine may be reached too, and by http.
@@ -41,7 +45,7 @@ func (t *Targets) Check(u *url.URL) error {
 	case host == "" || !validPort(u.Port()) || u.Opaque != "" || strings.ContainsAny(u.Host, " \\"):
 		return errors.New("url names no host, or no port that there is.") //nolint:staticcheck,revive // likewise
 	case u.User != nil:
-		return errors.New("url holds a user name or a password; the signature is what proves a webhook.") //nolint:staticcheck,revive // likewise
+		return errors.New("url holds a user name or a password.") //nolint:staticcheck,revive // likewise
 	case u.Fragment != "" || strings.HasSuffix(u.String(), "#"):
 		return errors.New("url holds a fragment, which is never sent.") //nolint:staticcheck,revive // likewise
 	case local && !t.loopback, notIP == nil && t.guard.SafeAddr(addr) != nil && t.guard.SafeAddr(addr.Unmap()) != nil,
@@ -63,12 +67,7 @@ func looksNumeric(host string) bool {
 	return last != "" && last[0] >= '0' && last[0] <= '9'
 }
 
-// refused reports whether a dial failed because of where it led.
-func refused(err error) bool {
-	return errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) || errors.Is(err, ssrf.ErrInvalidHostPort)
-}
-
-func isDNS(err error) bool {
-	_, ok := errors.AsType[*net.DNSError](err)
-	return ok
+// Refused reports whether a call failed because of where it led.
+func Refused(err error) bool {
+	return errors.Is(err, errTarget) || errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) || errors.Is(err, ssrf.ErrInvalidHostPort)
 }

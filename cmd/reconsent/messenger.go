@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/notify"
+	"github.com/reconsent/reconsent/reauth"
+)
+
+// messenger has package notify send what package reauth says.
+type messenger struct {
+	*notify.Security
+	mailer, sms notify.Mailer
+	now         func() time.Time
+	log         *slog.Logger
+	// sent is reauth.Service.CodeSent, which comes to be after this.
+	sent func(ctx context.Context, line reauth.Audit, reason string) error
+}
+
+func newMessenger(p parts) *messenger {
+	m := &messenger{mailer: p.codes, sms: p.sms, now: p.now, log: p.log}
+	if m.mailer == nil {
+		m.mailer = p.mailer
+	}
+	m.Security = notify.NewSecurity(notify.SecurityConfig{Mailer: m.mailer, SMS: m.sms, Now: p.now, NewID: newID, Log: p.log, Sent: m.outcome})
+	return m
+}
+
+// Reaches implements reauth.Messenger.
+func (m *messenger) Reaches(c consent.Channel) bool {
+	if c == consent.ChannelSMS {
+		return m.sms != nil
+	}
+	return m.mailer != nil
+}
+
+// SendCode implements reauth.Messenger.
+func (m *messenger) SendCode(c reauth.CodeMessage) error {
+	codes := notify.Codes{
+		Application: c.Application, User: c.User, Channel: c.Channel, To: c.To, Code: c.Code, Operation: c.Operation,
+		ExpiresAt: c.ExpiresAt, Now: m.now(), About: c.Audit,
+	}
+	if c.Details != nil {
+		codes.Details = &notify.Details{Payee: c.Details.Payee, Amount: c.Details.Amount, Currency: c.Details.Currency}
+	}
+	_, err := m.Security.SendCode(codes)
+	if errors.Is(err, notify.ErrFull) || errors.Is(err, notify.ErrDrained) {
+		return &consent.Error{Code: reauth.CodeSendLimited, RetryAt: m.now().Add(roomAfter), Detail: "Too many codes are on their way. Try again in a moment.", Err: err}
+	}
+	return err
+}
+
+// roomAfter is when to try again where there was no room for a code: a mail
+// server that answers has taken many by then.
+const roomAfter = 30 * time.Second
+
+// outcome records what became of a code.
+func (m *messenger) outcome(ctx context.Context, o notify.Sent) {
+	line, ok := o.About.(reauth.Audit)
+	if !ok {
+		return // a notice: what it is about stands in the audit already
+	}
+	reason := ""
+	if o.Result != notify.ResultSent {
+		reason = string(o.Result)
+	}
+	if err := m.sent(ctx, line, reason); err != nil {
+		m.log.Error("the outcome of a code was not recorded", "error", err)
+	}
+}
+
+// Tell implements reauth.Messenger.
+func (m *messenger) Tell(n reauth.Notice) {
+	kind := map[reauth.Event]notify.NoticeKind{
+		reauth.EventLocked: notify.NoticeLocked, reauth.EventFactorAdded: notify.NoticeFactorAdded,
+		reauth.EventFactorRemoved: notify.NoticeFactorRemoved, reauth.EventBackupUsed: notify.NoticeBackupUsed,
+	}[n.Event]
+	notice := notify.Notice{
+		Application: n.Application, User: n.User, Kind: kind, Factor: notify.Factor(n.Factor), Number: n.Address, Left: n.Left, At: m.now(), Until: n.Until,
+	}
+	if err := m.SendNotice(notice, m.Recipients(kind, n.User, n.Phones...)...); err != nil {
+		m.log.Error("a security notice was not sent", "kind", kind, "error", err)
+	}
+}

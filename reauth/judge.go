@@ -1,0 +1,125 @@
+package reauth
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// second reports whether a user has a second factor to prove. Backup codes are
+// a way around a second factor that is out of reach, and none by themselves.
+func (st *Standing) second() bool {
+	return slices.ContainsFunc(st.Factors, func(f EnrolledFactor) bool {
+		return !f.VerifiedAt.IsZero() && (f.Kind == KindTOTP || f.Kind == KindPhone)
+	})
+}
+
+func (st *Standing) has(kind FactorKind) bool {
+	return slices.ContainsFunc(st.Factors, func(f EnrolledFactor) bool {
+		return f.Kind == kind && !f.VerifiedAt.IsZero() && (kind != KindBackupCodes || f.Left > 0)
+	})
+}
+
+// phone returns the number that was enrolled as a second factor, if any.
+func (st *Standing) phone() (EnrolledFactor, bool) {
+	i := slices.IndexFunc(st.Factors, func(f EnrolledFactor) bool { return f.Kind == KindPhone && !f.VerifiedAt.IsZero() })
+	if i < 0 {
+		return EnrolledFactor{}, false
+	}
+	return st.Factors[i], true
+}
+
+// usable lists what the caller can prove now. A contact address is a first
+// factor until it is enrolled as a second: one number never counts twice.
+func (s *Service) usable(t *Tenant, st *Standing) []Usable {
+	var list []Usable
+	add := func(f Factor, r Role, hint string) { list = append(list, Usable{Strategy: f, Role: r, Hint: hint}) }
+	if len(st.User.PasswordHash) > 0 {
+		add(Password, First, "")
+	}
+	if s.sends(t, EmailCode, consent.ChannelEmail) && st.User.Email != "" {
+		add(EmailCode, First, maskEmail(st.User.Email))
+	}
+	second, enrolled := st.phone()
+	if s.sends(t, PhoneCode, consent.ChannelSMS) && st.User.Phone != "" && (!enrolled || second.Address != st.User.Phone) {
+		add(PhoneCode, First, MaskPhone(st.User.Phone))
+	}
+	if st.has(KindPasskey) && t.Passkeys.RPID != "" {
+		add(Passkey, First, "")
+	}
+	if t.OpenID.Issuer != "" {
+		add(IDP, First, "")
+	}
+	if enrolled && s.sends(t, PhoneCode, consent.ChannelSMS) {
+		add(PhoneCode, Second, MaskPhone(second.Address))
+	}
+	if st.has(KindTOTP) {
+		add(TOTP, Second, "")
+	}
+	if st.has(KindBackupCodes) {
+		add(BackupCode, Second, "")
+	}
+	return list
+}
+
+// sends reports whether codes go out by a channel for an application.
+func (s *Service) sends(t *Tenant, f Factor, c consent.Channel) bool {
+	return !slices.Contains(t.CodesOff, f) && s.Messenger.Reaches(c)
+}
+
+// ages judges what a session has proven, with what the token says of itself
+// where the application trusts it to.
+func ages(c *Caller, st *Standing, now time.Time) Ages {
+	proven := slices.Clone(st.Proven)
+	if at := c.Token.AuthTime; at.After(st.ClearedAt) && !at.IsZero() {
+		proven = append(proven, Proven{Factor: IDP, Role: First, At: at})
+	}
+	a := AgesOf(proven, now)
+	if fva := c.Token.FVA; fva != nil {
+		a = a.Or(AgesOfFVA(sinceCleared(fva, c.Token.IssuedAt, st.ClearedAt), c.Token.IssuedAt, now))
+	}
+	if at := c.Token.AuthTime; at.After(st.ClearedAt) && !at.IsZero() && multiple(c.Token.AMR) {
+		a = a.Or(AgesOfFVA(&[2]int{0, 0}, at, now))
+	}
+	return a
+}
+
+// sinceCleared leaves of a token's fva what was proven after a session was
+// ended: an age is up to a minute more than it says.
+func sinceCleared(fva *[2]int, iat, cleared time.Time) *[2]int {
+	left := *fva
+	for i, n := range left {
+		if !cleared.IsZero() && n >= 0 && !iat.Add(-time.Duration(n+1)*time.Minute).After(cleared) {
+			left[i] = -1
+		}
+	}
+	return &left
+}
+
+// multiple reports whether a token's amr claims more than one factor (RFC 8176).
+func multiple(amr []string) bool { return slices.Contains(amr, "mfa") }
+
+// ref fingerprints an address, so that it can be told whether two factors are
+// the same number without keeping it.
+func (s *Service) ref(applicationID, address string) (string, []byte, error) {
+	sum := sha256.Sum256([]byte(applicationID + "\x00" + address))
+	hash, err := s.Keys.Fingerprint(purposeAddress, sum[:])
+	return refOf(hash), hash, err
+}
+
+// refOf is the ref of an address's fingerprint.
+func refOf(hash []byte) string { return base64.RawURLEncoding.EncodeToString(hash) }
+
+// Purposes of fingerprints.
+const (
+	purposeAddress = "reauth-address"
+	purposeCode    = "reauth-code"
+	purposeBackup  = "reauth-backup-code"
+	purposeToken   = "reauth-step-token" //nolint:gosec // the name of a purpose
+	purposeHandle  = "reauth-passkey-user"
+	purposeAnswer  = "reauth-answer"
+	purposeTicket  = "reauth-ticket"
+)

@@ -1,0 +1,97 @@
+package reauth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+)
+
+// swapTries bounds how often a window is looked at again because somebody else
+// has counted meanwhile. Each loss is another's gain: with so few calls in a
+// window it is full before the tries are over.
+const swapTries = 50
+
+var errContended = errors.New("reauth: a window changed too often to be counted in")
+
+// count takes a call out of a window that replicas share. read is the window as
+// it was read already, where it was; the lines of audit are written with the
+// count, and not where the call is denied.
+func (s *Service) count(ctx context.Context, applicationID, bucket string, read *string, limit int, per time.Duration, at time.Time, log ...Audit) (Taken, error) {
+	for range swapTries {
+		if read == nil {
+			text, err := s.Store.Window(ctx, applicationID, bucket)
+			if err != nil {
+				return Taken{}, err
+			}
+			read = &text
+		}
+		w, err := ParseWindow(*read)
+		if err != nil {
+			return Taken{}, err
+		}
+		next, taken := w.Take(at, limit, per)
+		if !taken.OK && next.Equal(w) {
+			return taken, nil
+		}
+		lines := log
+		if !taken.OK {
+			lines = nil
+		}
+		swapped, err := s.Store.SwapWindow(ctx, applicationID, bucket, *read, next.String(), at, lines...)
+		if err != nil || swapped {
+			return taken, err
+		}
+		read = nil
+	}
+	return Taken{}, errContended
+}
+
+// guess takes one of the user's failures before anything is compared, so that
+// guesses at the same moment cannot all be the last one. What turns out right
+// is given back (see Success.Refund).
+func (s *Service) guess(ctx context.Context, c *Caller, failures *string) (time.Time, Taken, error) {
+	at := s.now()
+	taken, err := s.count(ctx, c.ApplicationID, BucketFailures+c.UserID, failures, failuresLimit, failuresPer, at)
+	if err == nil && !taken.OK {
+		err = s.locked(ctx, c, taken)
+	}
+	return at, taken, err
+}
+
+// locked is the answer to a user whose failures are used up.
+func (s *Service) locked(ctx context.Context, c *Caller, taken Taken) error {
+	line := s.audit(c, ActionLimited)
+	line.Reason = "locked"
+	if err := s.Store.Record(ctx, line); err != nil {
+		return err
+	}
+	return waitUntil(CodeLocked, taken.RetryAt, "Too many wrong answers within an hour. Nothing can be proven until then; it opens by itself.")
+}
+
+// failed records a wrong answer. Where it was the last one, the user is told, by
+// one message an hour however often it opens and locks again.
+func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken Taken, line Audit) error {
+	line.Action = ActionFailed
+	if taken.Remaining > 0 {
+		return s.Store.Record(ctx, line)
+	}
+	locked := s.audit(c, ActionLocked)
+	locked.Reason = "failures"
+	if err := s.Store.Record(ctx, line, locked); err != nil {
+		return err
+	}
+	first, err := s.Store.Take(ctx, c.ApplicationID, BucketLocked+c.UserID, s.now().Truncate(failuresPer), 1, 1)
+	if err == nil && first {
+		s.Messenger.Tell(Notice{Application: &c.Tenant.Application, User: &st.User, Event: EventLocked, Until: s.now().Add(taken.Reset)})
+	}
+	return err
+}
+
+// incorrect is the answer to a wrong code or password.
+func incorrect(detail string, left int) *consent.Error {
+	e := refuse(CodeFactorIncorrect, detail)
+	e.AttemptsLeft = max(left, 0)
+	return e
+}

@@ -1,0 +1,252 @@
+package reauth_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
+)
+
+// Who asks: reauth-wire.md 1.
+
+// pair gives an application an issuer and an audience.
+func (w *world) pair(a *consent.Application, issuer, audience string) {
+	w.Helper()
+	s, err := w.ReadSettings(ctx(w), a.ID)
+	require.NoError(w, err)
+	s.Identity.Issuer, s.Identity.Audience = issuer, audience
+	require.NoError(w, w.PutSettings(ctx(w), s))
+}
+
+func TestTheApplicationIsTheOneThatIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.application("other")
+	w.user(&other, "ada")
+	twin, same := w.application("twin"), w.application("same")
+	w.pair(&other, "https://id.example", "other")
+	w.pair(&twin, "https://id.example", "shared")
+	w.pair(&same, "https://id.example", "shared")
+	paired := jwt.MapClaims{"iss": "https://id.example", "aud": "other"}
+
+	for name, tt := range map[string]struct {
+		of     *consent.Application
+		claims jwt.MapClaims
+		named  []string
+		want   string
+		code   consent.Code
+	}{
+		"by id":                        {of: &w.app, named: []string{w.app.ID}, want: w.app.ID},
+		"by slug":                      {of: &w.app, named: []string{"acme"}, want: w.app.ID},
+		"by both, which agree":         {of: &w.app, named: []string{"acme", w.app.ID}, want: w.app.ID},
+		"by its pair":                  {of: &other, claims: paired, want: other.ID},
+		"by its pair in a list":        {of: &other, claims: jwt.MapClaims{"iss": "https://id.example", "aud": []string{"x", "other"}}, want: other.ID},
+		"two names that disagree":      {of: &w.app, named: []string{"acme", "other"}, code: reauth.CodeApplicationUnknown},
+		"a name that nobody has":       {of: &w.app, named: []string{"nobody"}, code: reauth.CodeApplicationUnknown},
+		"one name that nobody has":     {of: &w.app, named: []string{"acme", "nobody"}, code: reauth.CodeApplicationUnknown},
+		"none, of several":             {of: &w.app, code: reauth.CodeApplicationUnknown},
+		"a pair that two have":         {of: &twin, claims: jwt.MapClaims{"iss": "https://id.example", "aud": "shared"}, code: reauth.CodeApplicationUnknown},
+		"a pair that nobody has":       {of: &other, claims: jwt.MapClaims{"iss": "https://id.example", "aud": "nobody"}, code: reauth.CodeApplicationUnknown},
+		"two audiences of two":         {of: &other, claims: jwt.MapClaims{"iss": "https://id.example", "aud": []string{"other", "shared"}}, code: reauth.CodeApplicationUnknown},
+		"another's key, by name":       {of: &w.app, claims: paired, named: []string{"other"}, code: reauth.CodeTokenInvalid},
+		"another's key, by pair":       {of: &w.app, claims: paired, code: reauth.CodeTokenInvalid},
+		"the name beats the pair":      {of: &other, claims: paired, named: []string{"acme"}, code: reauth.CodeTokenInvalid},
+		"another audience, named":      {of: &other, claims: jwt.MapClaims{"iss": "https://id.example", "aud": "acme"}, named: []string{"other"}, code: reauth.CodeTokenInvalid},
+		"an application without rules": {of: &w.app, named: []string{"bare"}, code: reauth.CodeTokenInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.named != nil && tt.named[0] == "bare" {
+				require.NoError(t, w.store.CreateApplication(ctx(w), consent.Application{ID: "app_bare", Slug: "bare", Name: "Bare", CreatedAt: start}))
+				w.advance(time.Minute) // what is known of the applications is read anew
+			}
+			c, err := w.Identify(ctx(w), reauth.Request{Authorization: []string{"Bearer " + w.token(tt.of, tt.claims)}, Applications: tt.named})
+			if tt.code != "" {
+				assert.Equal(t, tt.code, consent.CodeOf(err))
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, reauth.Who{ApplicationID: tt.want, UserID: "ada", SessionID: "s1"}, c.Who)
+		})
+	}
+}
+
+func TestTheOnlyApplicationNeedsNoName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, err := w.Identify(ctx(w), reauth.Request{Authorization: []string{"Bearer " + w.token(&w.app, nil)}})
+	require.NoError(t, err)
+	assert.Equal(t, w.app.ID, c.ApplicationID)
+}
+
+func TestTokensThatAreNotTaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good := w.token(&w.app, nil)
+	unsigned, err := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims{"sub": "ada", "sid": "s1", "exp": start.Add(time.Hour).Unix(), "iat": start.Unix()}).
+		SignedString(jwt.UnsafeAllowNoneSignatureType)
+	require.NoError(t, err)
+	one := func(claims jwt.MapClaims) []string { return []string{"Bearer " + w.token(&w.app, claims)} }
+	at := func(d time.Duration) int64 { return start.Add(d).Unix() }
+
+	for name, tt := range map[string]struct {
+		authorization []string
+		device        string
+		code          consent.Code
+	}{
+		"none":                    {nil, "", reauth.CodeTokenMissing},
+		"two":                     {[]string{"Bearer " + good, "Bearer " + good}, "", reauth.CodeTokenMissing},
+		"another scheme":          {[]string{"Basic " + good}, "", reauth.CodeTokenMissing},
+		"the scheme alone":        {[]string{"Bearer "}, "", reauth.CodeTokenMissing},
+		"no token at all":         {[]string{"Bearer nonsense"}, "", reauth.CodeTokenInvalid},
+		"without a signature":     {[]string{"Bearer " + unsigned}, "", reauth.CodeTokenInvalid},
+		"a signature cut short":   {[]string{"Bearer " + good[:len(good)-4]}, "", reauth.CodeTokenInvalid},
+		"expired in this moment":  {one(jwt.MapClaims{"exp": at(0)}), "", reauth.CodeTokenInvalid},
+		"without exp":             {one(jwt.MapClaims{"exp": nil}), "", reauth.CodeTokenInvalid},
+		"iat of another kind":     {one(jwt.MapClaims{"iat": "now"}), "", reauth.CodeTokenInvalid},
+		"from the future":         {one(jwt.MapClaims{"iat": at(61 * time.Second)}), "", reauth.CodeTokenInvalid},
+		"issued a day ago":        {one(jwt.MapClaims{"iat": at(-24 * time.Hour)}), "", reauth.CodeTokenInvalid},
+		"without sub":             {one(jwt.MapClaims{"sub": nil}), "", reauth.CodeTokenInvalid},
+		"sub of another kind":     {one(jwt.MapClaims{"sub": 7}), "", reauth.CodeTokenInvalid},
+		"sub too long":            {one(jwt.MapClaims{"sub": strings.Repeat("a", 257)}), "", reauth.CodeTokenInvalid},
+		"without a session":       {one(jwt.MapClaims{"sid": nil}), "", reauth.CodeSessionMissing},
+		"sid of another kind":     {one(jwt.MapClaims{"sid": 1}), "", reauth.CodeTokenInvalid},
+		"a device that is a book": {one(nil), strings.Repeat("d", 257), consent.CodeInvalidRequest},
+		"a device with a NUL":     {one(nil), "a\x00b", consent.CodeInvalidRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := w.Identify(ctx(w), reauth.Request{Authorization: tt.authorization, Applications: []string{"acme"}, DeviceID: tt.device})
+			require.Error(t, err)
+			assert.Equal(t, tt.code, consent.CodeOf(err))
+			for _, a := range tt.authorization {
+				if _, token, _ := strings.Cut(a, " "); len(token) > 20 {
+					assert.NotContains(t, err.Error(), token)
+				}
+			}
+		})
+	}
+	c := w.caller(jwt.MapClaims{"sid": nil, "session_id": "s9", "iat": at(60 * time.Second)})
+	assert.Equal(t, "s9", c.SessionID)
+}
+
+// everyUse is each use case that a caller can ask for, by name.
+func everyUse(w *world, c *reauth.Caller, rev string) map[string]func() error {
+	return map[string]func() error{
+		"check":          func() error { _, err := w.Check(ctx(w), c, reauth.Ask{}); return err },
+		"reauthenticate": func() error { _, err := w.SendReauthentication(ctx(w), c, "", time.Minute); return err },
+		"verification": func() error {
+			_, err := w.SendVerification(ctx(w), c, reauth.EmailCode, "ada@example.org")
+			return err
+		},
+		"sudo":    func() error { _, err := w.Sudo(ctx(w), c, secret, ""); return err },
+		"sudo by": func() error { _, err := w.Sudo(ctx(w), c, "", "token"); return err },
+		"begin":   func() error { _, err := w.Begin(ctx(w), c, reauth.Begin{Ask: reauth.Ask{Level: "strict"}}); return err },
+		"look":    func() error { _, err := w.Look(ctx(w), c, rev); return err },
+		"prepare": func() error { _, _, err := w.Prepare(ctx(w), c, rev, reauth.EmailCode, ""); return err },
+		"attempt": func() error { _, err := w.Attempt(ctx(w), c, rev, withPassword("")); return err },
+		"factors": func() error { _, err := w.ListFactors(ctx(w), c); return err },
+		"enrol":   func() error { _, err := w.Enrol(ctx(w), c, reauth.KindTOTP, "", "", "proof"); return err },
+		"verify":  func() error { _, err := w.VerifyFactor(ctx(w), c, "fac_1", reauth.Proof{}); return err },
+		"remove":  func() error { return w.RemoveFactor(ctx(w), c, "fac_1", "proof") },
+		"use": func() error {
+			_, err := w.Use(ctx(w), w.app.ID, reauth.Use{Code: "123456", UserID: c.UserID, SessionID: c.SessionID, Operation: "x"})
+			return err
+		},
+	}
+}
+
+func TestAUserWhomWeDoNotHoldIsUnknownEverywhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user(&w.app, "gone")
+	gone, stranger := w.caller(jwt.MapClaims{"sub": "gone"}), w.caller(jwt.MapClaims{"sub": "nobody"})
+	rev := w.begun(gone, reauth.Ask{Level: "strict"}).ID
+	w.erase("gone")
+	for who, c := range map[string]*reauth.Caller{"erased": gone, "never seen": stranger} {
+		for name, do := range everyUse(w, c, rev) {
+			w.refused(reauth.CodeUserUnknown, do(), who, name)
+		}
+	}
+}
+
+// A person may be erased between any two steps, or in the middle of one.
+func TestAUserWhoIsErasedMidWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+
+	t.Run("between the steps", func(t *testing.T) {
+		w.user(&w.app, "eve")
+		eve := w.caller(jwt.MapClaims{"sub": "eve"})
+		rev := w.begun(eve, reauth.Ask{Level: "strict"})
+		_, _, err := w.Prepare(ctx(w), eve, rev.ID, reauth.EmailCode, "")
+		require.NoError(t, err)
+		typed := w.code()
+		made, err := w.SendVerification(ctx(w), eve, reauth.EmailCode, "eve@example.org")
+		require.NoError(t, err)
+		chain := w.code()
+		done := w.prove(eve, reauth.Ask{Operation: "transfer"}, withPassword)
+		sudo, err := w.Sudo(ctx(w), eve, secret, "")
+		require.NoError(t, err)
+		w.erase("eve")
+
+		_, err = w.Attempt(ctx(w), eve, rev.ID, reauth.Proof{Strategy: reauth.EmailCode, Code: typed})
+		w.refused(reauth.CodeUserUnknown, err)
+		_, err = w.VerifyCode(ctx(w), made.ID, chain, "", "")
+		w.refused(reauth.CodeCodeExpired, err)
+		for _, in := range []reauth.Use{{Proof: done.Proof}, {SudoToken: sudo.Token}} {
+			in.UserID, in.SessionID, in.Operation = "eve", "s1", "transfer"
+			_, err = w.Use(ctx(w), w.app.ID, in)
+			w.refused(reauth.CodeUserUnknown, err)
+		}
+
+		// Who comes back under the name finds nothing of it.
+		w.user(&w.app, "eve")
+		_, err = w.Look(ctx(w), eve, rev.ID)
+		w.refused(reauth.CodeReverificationNotFound, err)
+		_, err = w.Use(ctx(w), w.app.ID, reauth.Use{Proof: done.Proof, UserID: "eve", SessionID: "s1", Operation: "transfer"})
+		w.refused(reauth.CodeProofInvalid, err)
+		assert.False(t, w.fresh(eve, "medium"))
+	})
+
+	t.Run("within a step", func(t *testing.T) {
+		for name, do := range map[string]func(s *reauth.Service, c *reauth.Caller, rev string) error{
+			"begin": func(s *reauth.Service, c *reauth.Caller, _ string) error {
+				_, err := s.Begin(ctx(w), c, reauth.Begin{Ask: reauth.Ask{Level: "strict"}})
+				return err
+			},
+			"send": func(s *reauth.Service, c *reauth.Caller, _ string) error {
+				_, err := s.SendReauthentication(ctx(w), c, "", time.Minute)
+				return err
+			},
+			"attempt": func(s *reauth.Service, c *reauth.Caller, rev string) error {
+				_, err := s.Attempt(ctx(w), c, rev, withPassword(""))
+				return err
+			},
+			"sudo": func(s *reauth.Service, c *reauth.Caller, _ string) error {
+				_, err := s.Sudo(ctx(w), c, secret, "")
+				return err
+			},
+			"prepare a passkey": func(s *reauth.Service, c *reauth.Caller, rev string) error {
+				_, _, err := s.Prepare(ctx(w), c, rev, reauth.Passkey, "")
+				return err
+			},
+		} {
+			w.user(&w.app, "zoe")
+			zoe := w.caller(jwt.MapClaims{"sub": "zoe"})
+			if name == "prepare a passkey" {
+				w.withPasskey(zoe, withPassword)
+			}
+			rev := w.begun(zoe, reauth.Ask{Level: "strict"}).ID
+			m := &meddler{Store: w.store, before: func() { w.erase("zoe") }}
+			err := do(w.over(m), zoe, rev)
+			require.Error(t, err, name)
+			assert.Contains(t, []consent.Code{reauth.CodeUserUnknown, reauth.CodeReverificationEnded}, consent.CodeOf(err), "%s: %v", name, err)
+			w.advance(time.Minute)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package reauthtest
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
+)
+
+var auditTests = []test{
+	{"Audit/newest first, page by page", func(w *world) {
+		app := w.who.ApplicationID
+		var want []reauth.Audit
+		for i := range 7 {
+			l := line(w.who)
+			l.At = at(time.Duration(i) * time.Minute)
+			want = append([]reauth.Audit{l}, want...)
+		}
+		require.NoError(w, w.s.Record(w.Context(), want[3:]...))
+		require.NoError(w, w.s.Record(w.Context(), want[:3]...))
+		require.NoError(w, w.s.Record(w.Context()), "nothing to tell")
+		assert.Equal(w, want, w.audit(app))
+		var got []reauth.Audit
+		before := ""
+		for {
+			page, err := w.s.ListAudit(w.Context(), app, reauth.AuditFilter{Limit: 3, Before: before})
+			require.NoError(w, err)
+			if len(page) == 0 {
+				break
+			}
+			got = append(got, page...)
+			before = page[len(page)-1].ID
+		}
+		assert.Equal(w, want, got)
+	}},
+	{"Audit/by user, action and time", func(w *world) {
+		app, other := w.who.ApplicationID, w.user(w.who.ApplicationID)
+		var all []reauth.Audit
+		for i, who := range []reauth.Who{w.who, other, w.who, other} {
+			for j, action := range []reauth.Action{reauth.ActionFailed, reauth.ActionLocked} {
+				l := line(who)
+				l.At, l.Action = at(time.Duration(2*i+j)*time.Minute), action
+				all = append(all, l)
+			}
+		}
+		require.NoError(w, w.s.Record(w.Context(), all...))
+		pick := func(f reauth.AuditFilter, want ...int) {
+			w.Helper()
+			f.Limit = 100
+			got, err := w.s.ListAudit(w.Context(), app, f)
+			require.NoError(w, err)
+			ids, wanted := []string{}, []string{}
+			for _, l := range got {
+				ids = append(ids, l.ID)
+			}
+			for _, i := range want {
+				wanted = append(wanted, all[i].ID)
+			}
+			assert.Equal(w, wanted, ids)
+		}
+		pick(reauth.AuditFilter{}, 7, 6, 5, 4, 3, 2, 1, 0)
+		pick(reauth.AuditFilter{UserID: other.UserID}, 7, 6, 3, 2)
+		pick(reauth.AuditFilter{UserID: "nobody"})
+		pick(reauth.AuditFilter{Actions: []reauth.Action{reauth.ActionLocked}}, 7, 5, 3, 1)
+		pick(reauth.AuditFilter{Actions: []reauth.Action{reauth.ActionLocked, reauth.ActionFailed}}, 7, 6, 5, 4, 3, 2, 1, 0)
+		pick(reauth.AuditFilter{Actions: []reauth.Action{"nothing"}})
+		pick(reauth.AuditFilter{Since: at(2 * time.Minute), Until: at(5 * time.Minute)}, 4, 3, 2)
+		pick(reauth.AuditFilter{UserID: w.who.UserID, Actions: []reauth.Action{reauth.ActionFailed}, Since: at(time.Minute), Before: all[7].ID}, 4)
+	}},
+	{"Audit/an id is used once, and lines come together or not at all", func(w *world) {
+		l := line(w.who)
+		require.NoError(w, w.s.Record(w.Context(), l))
+		require.ErrorIs(w, w.s.Record(w.Context(), line(w.who), l), consent.ErrExists)
+		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
+	}},
+	{"Audit/is not lost for what somebody sent", func(w *world) {
+		l := line(w.who)
+		l.DeviceID, l.Operation = "nul \x00 inside", "bad \xff utf8"
+		require.NoError(w, w.s.Record(w.Context(), l))
+		l.DeviceID, l.Operation = "nul \uFFFD inside", "bad \uFFFD utf8"
+		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
+	}},
+}
