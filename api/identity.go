@@ -75,7 +75,7 @@ func onward(back reauth.Returned, err error) string {
 // identityPage says how it went, where the application has no page for it.
 func (s *Server) identityPage(c *gin.Context, back reauth.Returned, err error) {
 	v := visitOf(c, back.Application, &consent.User{})
-	p, status := page{noBank: true, Mark: markGood, Title: v.lang.Say("identity.done_title"), Lines: []string{v.lang.Say("identity.done", "App", v.name())}}, http.StatusOK
+	p, status := page{noBank: true, Mark: markGood, Title: v.lang.Say("signin.done_title"), Lines: []string{v.lang.Say("signin.done", "App", v.name())}}, http.StatusOK
 	if err != nil {
 		status, p.Mark = answers[codeOf(err)].status, markAttention
 		p.Title, p.Lines = s.identityFailed(c, v, err)
@@ -90,14 +90,14 @@ func (s *Server) identityPage(c *gin.Context, back reauth.Returned, err error) {
 func (s *Server) identityFailed(c *gin.Context, v visit, err error) (title string, lines []string) {
 	switch code := codeOf(err); {
 	case reauth.Cancelled(err):
-		return v.lang.Say("identity.cancelled_title"), []string{v.lang.Say("identity.cancelled", "App", v.name())}
+		return v.lang.Say("signin.cancelled_title"), []string{v.lang.Say("signin.cancelled", "App", v.name())}
 	case code == reauth.CodeIdentityMismatch:
-		return v.lang.Say("identity.stranger_title"), []string{v.lang.Say("identity.stranger", "App", v.name())}
+		return v.lang.Say("signin.stranger_title"), []string{v.lang.Say("signin.stranger", "App", v.name())}
 	case code == reauth.CodeIdentityUnavailable, code == codeInternal:
 		s.log.Error("page failed", "route", c.FullPath(), "error", err)
-		return v.lang.Say("identity.away_title"), []string{v.lang.Say("identity.away", "App", v.name())}
+		return v.lang.Say("signin.away_title"), []string{v.lang.Say("signin.away", "App", v.name())}
 	default:
-		return v.lang.Say("identity.stale_title"), []string{v.lang.Say("identity.stale", "App", v.name())}
+		return v.lang.Say("signin.stale_title"), []string{v.lang.Say("signin.stale", "App", v.name())}
 	}
 }
 
