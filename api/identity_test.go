@@ -231,7 +231,7 @@ func TestTripsThatProveNothing(t *testing.T) {
 				op.mu.Unlock()
 				a := w.comeBack(q, cookie, language.Tag())
 				require.Equal(t, tt.status, a.status, heading(a))
-				assert.Equal(t, language.Say("identity."+tt.page+"_title"), heading(a))
+				assert.Equal(t, language.Say("signin."+tt.page+"_title"), heading(a))
 				text := string(a.body)
 				assert.True(t, strings.Contains(text, `lang="`+language.Tag()+`"`))
 				assert.False(t, strings.Contains(text, q.Get("state")))

@@ -41,13 +41,17 @@ func (s *Store) FinishDigests(ctx context.Context, applicationID string, list []
 }
 
 func (q query) finishDigests(ctx context.Context, applicationID string, list []consent.Frozen) (int, error) {
-	digests, outcomes := table{columns: finishedColumns}, table{columns: outcomeColumns}
+	digests, outcomes, ids := table{columns: finishedColumns}, table{columns: outcomeColumns}, make([]string, len(list))
 	for i := range list {
 		d := &list[i].Digest
+		ids[i] = d.ID
 		digests.add(applicationID, d.ID, d.ClaimID, string(d.State), d.Reason, stamp{d.FinishedAt}.micros())
 	}
 	arg, err := digests.args(q.s.dialect, args{})
 	if err != nil {
+		return 0, err
+	}
+	if err := q.lockDigests(ctx, applicationID, ids); err != nil {
 		return 0, err
 	}
 	var ended []string

@@ -125,17 +125,16 @@ func (s *Store) ListDigests(ctx context.Context, applicationID string, ids []str
 func (s *Store) FreezeDigests(ctx context.Context, c consent.DigestClaim) ([]consent.Frozen, error) {
 	var rows []digestRow
 	var notices []noticeRow
-	t := table{columns: claimedColumns}
-	for _, id := range c.IDs {
-		t.add(c.ApplicationID, id)
+	if len(c.IDs) == 0 {
+		return nil, nil
 	}
-	arg, err := t.args(s.dialect, args{"claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}})
-	if err != nil || len(t.rows) == 0 {
+	arg, err := claimed(s.dialect, c.ApplicationID, c.IDs, args{"claim": c.ClaimID, "now": stamp{c.Now}, "until": stamp{c.Until}})
+	if err != nil {
 		return nil, err
 	}
 	err = s.atomic(ctx, func(q query) error {
 		rows, notices = nil, nil
-		if _, err := q.exec(ctx, lockDigests, arg); err != nil {
+		if err := q.lockDigests(ctx, c.ApplicationID, c.IDs); err != nil {
 			return err
 		}
 		if err := q.list(ctx, freezeDigests, &rows, arg); err != nil || len(rows) == 0 {
@@ -151,6 +150,25 @@ func (s *Store) FreezeDigests(ctx context.Context, c consent.DigestClaim) ([]con
 		return nil, err
 	}
 	return frozen(rows, notices), nil
+}
+
+// claimed are the parameters of a statement about some digests.
+func claimed(d migrations.Dialect, applicationID string, ids []string, others args) (args, error) {
+	t := table{columns: claimedColumns}
+	for _, id := range ids {
+		t.add(applicationID, id)
+	}
+	return t.args(d, others)
+}
+
+// lockDigests locks digests in the one order in which everybody does. Whoever
+// writes to several begins with it.
+func (q query) lockDigests(ctx context.Context, applicationID string, ids []string) error {
+	arg, err := claimed(q.s.dialect, applicationID, ids, args{})
+	if err == nil {
+		_, err = q.exec(ctx, lockDigests, arg)
+	}
+	return err
 }
 
 // frozen puts notices to their digests, and both in order.
@@ -241,9 +259,10 @@ func (s *Store) PutOffNotices(ctx context.Context, d consent.Digest, notices []c
 
 // PostponeDigests implements consent.Digests.
 func (s *Store) PostponeDigests(ctx context.Context, applicationID string, list []consent.Digest) (int, error) {
-	t := table{columns: postponedColumns}
+	t, ids := table{columns: postponedColumns}, make([]string, len(list))
 	for i := range list {
 		d := &list[i]
+		ids[i] = d.ID
 		asked := ""
 		if d.Asked {
 			asked = "asked"
@@ -258,8 +277,10 @@ func (s *Store) PostponeDigests(ctx context.Context, applicationID string, list 
 		return 0, err
 	}
 	var n int64
-	err = again(func() error {
-		n, err = s.query().exec(ctx, postponeDigests, arg)
+	err = s.atomic(ctx, func(q query) (err error) {
+		if err = q.lockDigests(ctx, applicationID, ids); err == nil {
+			n, err = q.exec(ctx, postponeDigests, arg)
+		}
 		return err
 	})
 	return int(n), err
