@@ -84,7 +84,8 @@ func TestCloudBasesChain(t *testing.T) {
 
 func TestCloudBasesCode(t *testing.T) {
 	w := newPeople(t)
-	for opt, to := range map[string]string{"email_code": adasMail, "phone_code": adasPhone} {
+	for _, by := range [][2]string{{"email_code", adasMail}, {"phone_code", adasPhone}} {
+		opt, to := by[0], by[1]
 		a := w.do("POST", "/auth/v1/user/reauthenticate?client_id=acme", `{"verify_opt":"`+opt+`"}`, w.vendors())
 		require.Equal(t, 200, a.status, "%s", a.body)
 		assert.Equal(t, "{}", string(a.body))

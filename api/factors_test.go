@@ -105,7 +105,7 @@ func TestWithASecondFactorThereIsNoWayAroundIt(t *testing.T) {
 	assert.Equal(t, "complete", done.json(t)["status"])
 
 	twice := w.begin(map[string]any{"level": "strict"}, w.ada())
-	w.refused(w.attempt(twice, map[string]any{"strategy": "totp", "code": code}, w.ada()), 422, "factor_incorrect")
+	w.refused(w.attempt(twice, map[string]any{"strategy": "totp", "code": code}, w.ada()), 422, "code_expired")
 
 	both := w.do("POST", "/v1/reverifications", map[string]any{"level": "strict_mfa"}, w.ada()).json(t)
 	assert.Equal(t, "needs_first_factor", both["status"])
@@ -128,7 +128,7 @@ func TestWithASecondFactorThereIsNoWayAroundIt(t *testing.T) {
 
 func TestBackupCodes(t *testing.T) {
 	w := newPeople(t)
-	w.refused(w.do("POST", "/v1/factors/backup_codes", nil, w.ada()), 422, "strategy_unavailable")
+	w.refused(w.do("POST", "/v1/factors/backup_codes", nil, w.ada()), 403, "reverification_required")
 	_, secret := w.authenticator()
 	a := w.do("POST", "/v1/factors/backup_codes", nil, w.strong(map[string]any{"strategy": "totp", "code": w.now(secret)}))
 	require.Equal(t, 201, a.status, "%s", a.body)

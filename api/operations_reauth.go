@@ -75,7 +75,7 @@ var reauthOperations = []operation{
 	{
 		method: http.MethodPost, path: "/v1/reverifications", id: "beginReverification", summary: "Begin a reverification",
 		about: aboutBegin, body: NewReverification{}, status: http.StatusCreated, reply: Reverification{}, open: (*Server).beginReverification, eitherKey: true,
-		codes: slices.Concat(byToken, ofLevel, []consent.Code{reauth.CodeNoFactorAvailable}),
+		codes: slices.Concat(byToken, ofLevel, []consent.Code{reauth.CodeNoFactorAvailable, consent.CodeUserNotFound}),
 	},
 	{
 		method: http.MethodGet, path: "/v1/reverifications/{id}", id: "getReverification", summary: "Look at a reverification",
@@ -119,7 +119,7 @@ var reauthOperations = []operation{
 		about: "Of many at once one succeeds. What is for another operation, session or payment is refused, and not used up.",
 		body:  VerifyRequest{}, status: http.StatusOK, reply: Verified{}, handle: (*Server).verifyProof,
 		codes: slices.Concat(guessing, ofLevel, []consent.Code{
-			reauth.CodeProofInvalid, reauth.CodeProofMismatch, reauth.CodeReverificationRequired, reauth.CodeUserUnknown,
+			reauth.CodeProofInvalid, reauth.CodeProofMismatch, reauth.CodeReverificationRequired, consent.CodeUserNotFound,
 		}),
 	},
 	{

@@ -58,7 +58,7 @@ func TestTheSameKeyGetsTheSameAnswer(t *testing.T) {
 	again := w.use(use)
 	assert.Equal(t, 200, again.status)
 	assert.Equal(t, string(first.body), string(again.body))
-	w.refused(w.use(merge(use, map[string]any{"session_id": "s2"})), 400, "invalid_request")
+	w.refused(w.use(merge(use, map[string]any{"session_id": "s2"})), 409, "proof_used")
 	w.clock.advance(2 * time.Second)
 	w.refused(w.use(use), 409, "proof_used")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -43,7 +44,11 @@ func (s *Server) versioned(c *gin.Context) {
 }
 
 func (s *Server) reauthenticate(c *gin.Context, caller *reauth.Caller) {
-	q := c.Request.URL.Query()
+	q, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil { // what is dropped silently would be judged by the default level
+		s.fail(c, invalidRequest("", "The query is not well formed."))
+		return
+	}
 	if err := onlyQuery(q, "level", "after_minutes", "operation", "client_id"); err != nil {
 		s.fail(c, err)
 		return

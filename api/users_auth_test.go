@@ -117,7 +117,7 @@ func TestAUserWhoIsErasedMidWay(t *testing.T) {
 	w.faulty(w.do("POST", "/auth/v1/user/sudo", map[string]any{"password": adasWord}, header), 401, "unauthenticated", 16)
 	w.faulty(w.do("POST", "/auth/v1/verification/verify", map[string]any{"verification_id": sent["verification_id"], "verification_code": w.code()}, http.Header{}),
 		422, "invalid_verification_code", 3)
-	w.refused(w.use(map[string]any{"proof": proof, "operation": "transfer"}), 401, "user_unknown")
+	w.refused(w.use(map[string]any{"proof": proof, "operation": "transfer"}), 404, "user_not_found")
 }
 
 // TestTokensThatAreNotTakenAreLimitedByAddress: 300 of them in 5 minutes, and

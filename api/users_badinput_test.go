@@ -115,7 +115,7 @@ func TestUsersBadInput(t *testing.T) {
 
 		{"enrol what there is not", "POST", "/v1/factors/pigeon", nil, 400, "invalid_request"},
 		{"enrol without a proof", "POST", "/v1/factors/totp", nil, 403, "reverification_required"},
-		{"enrol backup codes alone", "POST", "/v1/factors/backup_codes", nil, 422, "strategy_unavailable"},
+		{"enrol backup codes alone", "POST", "/v1/factors/backup_codes", nil, 403, "reverification_required"},
 		{"enrol a number that is none", "POST", "/v1/factors/phone", `{"phone":"020 7183 8750"}`, 400, "invalid_request"},
 		{"enrol a number that is a number", "POST", "/v1/factors/phone", `{"phone":447911123456}`, 400, "invalid_request"},
 		{"enrol with a label of 10 KB", "POST", "/v1/factors/totp", `{"label":"` + huge + `"}`, 400, "invalid_request"},
@@ -141,7 +141,7 @@ func TestUsersBadInput(t *testing.T) {
 		{"use a sudo token that is none", "POST", "/v1/proofs/verify", use(map[string]any{"proof": "", "sudo_token": "x"}), 403, "proof_invalid"},
 		{"use a sudo token of 10 KB", "POST", "/v1/proofs/verify", use(map[string]any{"proof": "", "sudo_token": huge}), 403, "proof_invalid"},
 		{"use a code that was never sent", "POST", "/v1/proofs/verify", use(map[string]any{"proof": "", "code": "123456"}), 422, "code_expired"},
-		{"use for somebody unknown", "POST", "/v1/proofs/verify", use(map[string]any{"user_id": "nobody"}), 401, "user_unknown"},
+		{"use for somebody unknown", "POST", "/v1/proofs/verify", use(map[string]any{"user_id": "nobody"}), 404, "user_not_found"},
 		{"use with a key of 257 bytes", "POST", "/v1/proofs/verify", use(map[string]any{"idempotency_key": huge[:257]}), 400, "invalid_request"},
 		{"use with a NUL in the key", "POST", "/v1/proofs/verify", use(map[string]any{"idempotency_key": "\x00"}), 400, "invalid_request"},
 		{"use with odd details", "POST", "/v1/proofs/verify", use(map[string]any{"details": map[string]any{"amount": "x"}}), 400, "invalid_request"},
@@ -156,7 +156,7 @@ func TestUsersBadInput(t *testing.T) {
 
 		{"begin for nobody", "POST", begin, `{"level":"strict"}`, 400, "invalid_request"},
 		{"begin for a user in no session", "POST", begin, `{"level":"strict","user_id":"ada"}`, 400, "invalid_request"},
-		{"begin for somebody unknown", "POST", begin, `{"level":"strict","user_id":"nobody","session_id":"s1"}`, 401, "user_unknown"},
+		{"begin for somebody unknown", "POST", begin, `{"level":"strict","user_id":"nobody","session_id":"s1"}`, 404, "user_not_found"},
 		{"look with an API key", "GET", begin + "/" + rv, nil, 401, "user_token_invalid"},
 
 		{"audit of 0", "GET", "/v1/audit?limit=0", nil, 400, "invalid_request"},

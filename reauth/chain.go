@@ -20,6 +20,9 @@ func (s *Service) SendReauthentication(ctx context.Context, c *Caller, f Factor,
 	if err != nil {
 		return Code{}, err
 	}
+	if err := s.unlocked(ctx, c, &st); err != nil {
+		return Code{}, err
+	}
 	if f == "" {
 		if f = EmailCode; st.User.Email == "" || !s.sends(c.Tenant, EmailCode, consent.ChannelEmail) {
 			f = PhoneCode
@@ -101,6 +104,8 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	if err != nil {
 		return Verified{}, err
 	}
+	ctx, done := outlasting(ctx)
+	defer done()
 	made, right, left, err := s.opens(ctx, t.ID, id, typed)
 	c := &Caller{Tenant: t, Who: made.Who, DeviceID: deviceID, IPPrefix: ipPrefix}
 	if err != nil {
@@ -129,6 +134,9 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 			return Verified{}, err
 		}
 		return Verified{}, incorrect("This code is not the one that was sent.", left)
+	}
+	if err := s.stillBound(c, &st, &made); err != nil {
+		return Verified{}, s.unjudged(ctx, c, at, line, err)
 	}
 	ref := refOf(made.AddressHash)
 	proven := Proven{Factor: made.Factor, Role: st.role(made.Factor, ref), Ref: ref, At: s.now()}
@@ -173,6 +181,8 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	if verification != "" {
 		return s.sudoByToken(ctx, c, verification)
 	}
+	ctx, done := outlasting(ctx)
+	defer done()
 	at, taken, err := s.guess(ctx, c, &st.Failures)
 	if err != nil {
 		return Verified{}, err

@@ -44,7 +44,7 @@ func (s *Service) look(ctx context.Context) (*directory, error) {
 	d, now := &s.directory, s.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.byName != nil && now.Sub(d.readAt) < settingsAge {
+	if age := now.Sub(d.readAt); d.byName != nil && age >= 0 && age < settingsAge {
 		return d.copy(), nil
 	}
 	apps, _, err := s.Applications.ListApplications(ctx)

@@ -47,18 +47,18 @@ type Enrollment struct {
 	SentTo  string          // phone, masked
 }
 
-// spend holds a change of factors to a proof, and uses it up.
-func (s *Service) spend(ctx context.Context, c *Caller, st *Standing, token string) error {
+// spending holds a change of factors to a proof, which spend uses up.
+func (s *Service) spending(ctx context.Context, c *Caller, st *Standing, token string) (id string, err error) {
 	now := s.now()
-	denied := func(reason string, a Ages) error {
-		return s.short(ctx, c, st, OperationFactors, reason, a, strongest)
+	denied := func(reason string, a Ages) (string, error) {
+		return "", s.short(ctx, c, st, OperationFactors, reason, a, strongest)
 	}
 	if token == "" {
 		return denied("no_proof", ages(c, st, now))
 	}
 	keys, err := s.keys(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	claims, err := proof.Verify(token, keys.Published(now), proof.Want{Issuer: s.BaseURL, Audience: c.ApplicationID, Now: now})
 	if err != nil || claims.Subject != c.UserID || claims.Session != c.SessionID {
@@ -68,12 +68,19 @@ func (s *Service) spend(ctx context.Context, c *Caller, st *Standing, token stri
 		return denied("other_operation", ages(c, st, now))
 	}
 	a := claimsAges(claims, now)
-	if claims.SecondFactorEnrolled != st.second() || !Has(a, EnrolmentOf(st.second()), strongest) {
+	// A lower level's proof may name what was proven for something else before.
+	made, err := ParseRequirement(claims.Level)
+	if err != nil || st.second() && made.Factors != MultiFactor || claims.SecondFactorEnrolled != st.second() || !Has(a, EnrolmentOf(st.second()), strongest) {
 		return denied(reasonLevel, a)
 	}
+	return claims.ID, nil
+}
+
+// spend uses the proof up.
+func (s *Service) spend(ctx context.Context, c *Caller, id string) error {
 	line := s.audit(c, ActionProofUsed)
-	line.Operation, line.Subject = OperationFactors, claims.ID
-	err = s.Store.UseProof(ctx, c.ApplicationID, claims.ID, now, Answer{}, line)
+	line.Operation, line.Subject = OperationFactors, id
+	err := s.Store.UseProof(ctx, c.ApplicationID, id, s.now(), Answer{}, line)
 	if errors.Is(err, consent.ErrClaimLost) || errors.Is(err, consent.ErrNotFound) {
 		return refuse(CodeProofUsed, "This proof was used already, or has ended. Prove again who you are.")
 	}
@@ -91,6 +98,13 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 		return Enrollment{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
 	}
 	if err := s.mayEnrol(c.Tenant, &st, kind, &number); err != nil {
+		return Enrollment{}, err
+	}
+	spent, err := s.spending(ctx, c, &st, token)
+	if err == nil { // what the user has is told to nobody without a proof
+		err = st.fits(kind, number)
+	}
+	if err != nil {
 		return Enrollment{}, err
 	}
 	f := FactorRecord{ApplicationID: c.ApplicationID, UserID: c.UserID}
@@ -112,7 +126,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	if err != nil {
 		return Enrollment{}, err
 	}
-	if err := s.spend(ctx, c, &st, token); err != nil {
+	if err := s.spend(ctx, c, spent); err != nil {
 		return Enrollment{}, err
 	}
 	// What waits and was never verified gives way.
@@ -161,17 +175,22 @@ func (s *Service) mayEnrol(t *Tenant, st *Standing, kind FactorKind, number *str
 		if fault := phone.Fault(*number); fault != "" {
 			return invalid("phone", fault)
 		}
-		if second, ok := st.phone(); ok && second.Address == *number {
-			return refuse(CodeFactorLimit, "This number is enrolled already.")
-		}
 	case KindBackupCodes:
-		if !st.second() {
-			return refuse(CodeStrategyUnavailable, "Backup codes stand in for a second factor: enrol an authenticator app or a phone number first.")
-		}
 	default:
 		return invalid("kind", "There is no such factor. Enrol totp, passkey, phone or backup_codes.")
 	}
-	if len(st.Factors) >= maxFactors {
+	return nil
+}
+
+// fits refuses what does not go with what the user has.
+func (st *Standing) fits(kind FactorKind, number string) error {
+	second, enrolled := st.phone()
+	switch {
+	case kind == KindPhone && enrolled && second.Address == number:
+		return refuse(CodeFactorLimit, "This number is enrolled already.")
+	case kind == KindBackupCodes && !st.second():
+		return refuse(CodeStrategyUnavailable, "Backup codes stand in for a second factor: enrol an authenticator app or a phone number first.")
+	case len(st.Factors) >= maxFactors:
 		return refuse(CodeFactorLimit, "A user may have 20 factors. Remove one first.")
 	}
 	return nil
@@ -238,6 +257,8 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	if !s.now().Before(f.CreatedAt.Add(pendingFor)) {
 		return EnrolledFactor{}, refuse(CodeReverificationEnded, "This factor waited for too long. Enrol it anew.")
 	}
+	ctx, done := outlasting(ctx)
+	defer done()
 	at, taken, err := s.guess(ctx, c, &st.Failures)
 	if err != nil {
 		return EnrolledFactor{}, err
@@ -319,7 +340,11 @@ func (s *Service) RemoveFactor(ctx context.Context, c *Caller, id, token string)
 	if i < 0 {
 		return factorUnknown()
 	}
-	if err := s.spend(ctx, c, &st, token); err != nil {
+	spent, err := s.spending(ctx, c, &st, token)
+	if err == nil {
+		err = s.spend(ctx, c, spent)
+	}
+	if err != nil {
 		return err
 	}
 	f := st.Factors[i]
@@ -376,6 +401,9 @@ func (s *Service) judgeTOTP(ctx context.Context, c *Caller, typed string, p *Pro
 		if step, ok := totp.Verify(string(secret), typed, s.now(), f.LastStep); ok {
 			won.Step, p.Ref = &FactorStep{FactorID: f.ID, LastStep: step}, f.ID
 			return nil, nil
+		}
+		if _, again := totp.Verify(string(secret), typed, s.now(), 0); again { // pressed twice, which is no guess
+			return nil, refuse(CodeCodeExpired, "This code was used already. Wait for the one that the app shows next.")
 		}
 	}
 	return &wrong{"wrong_code", "This code is not the one that the app shows now, or was used already.", failuresLimit}, nil

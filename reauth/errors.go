@@ -47,3 +47,7 @@ func invalid(field, detail string) *consent.Error {
 func waitUntil(code consent.Code, at time.Time, detail string) *consent.Error {
 	return &consent.Error{Code: code, RetryAt: at, Detail: detail}
 }
+
+func userNotFound() *consent.Error {
+	return refuse(consent.CodeUserNotFound, "No user has this user_id, or they were erased.")
+}

@@ -217,7 +217,6 @@ func TestFactorsThatCannotBe(t *testing.T) {
 	}{
 		"no kind":             {"hair", "", "", consent.CodeInvalidRequest},
 		"no number":           {reauth.KindPhone, "", "12345", consent.CodeInvalidRequest},
-		"the same number":     {reauth.KindPhone, "", "+447911123456", reauth.CodeFactorLimit},
 		"a label of controls": {reauth.KindTOTP, "a\x07", "", consent.CodeInvalidRequest},
 	} {
 		_, err := w.Enrol(ctx(w), ada, tt.kind, tt.label, tt.number, "")

@@ -137,8 +137,8 @@ func (s *Service) StartTrip(ctx context.Context, ticket string) (uri, cookie str
 	if len(was.Ticket) == 0 || !hmac.Equal(was.Ticket, hash) || !s.now().Before(was.At.Add(ticketValidity)) {
 		return "", "", gone
 	}
-	if _, err := s.Store.TakePrepared(ctx, rv.Who, rv.ID); err != nil {
-		return "", "", errors.Join(gone, err)
+	if taken, err := s.Store.TakePrepared(ctx, rv.Who, rv.ID); err != nil || !hmac.Equal(taken, rv.Prepared) {
+		return "", "", errors.Join(gone, err) // another one was prepared meanwhile
 	}
 	hint := idp.Hint{StatePrefix: t.Slug + "." + rv.ID + "."}
 	if st, err := s.standing(ctx, rv.Who); err == nil {
@@ -196,6 +196,8 @@ func (s *Service) finishTrip(ctx context.Context, c *Caller, rv *Reverification,
 	if err != nil {
 		return View{}, err
 	}
+	ctx, done := outlasting(ctx)
+	defer done()
 	at, taken, err := s.guess(ctx, c, &st.Failures)
 	if err != nil {
 		return View{}, err

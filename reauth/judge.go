@@ -1,6 +1,8 @@
 package reauth
 
 import (
+	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
@@ -59,7 +61,7 @@ func (s *Service) usable(t *Tenant, st *Standing) []Usable {
 	if st.has(KindTOTP) {
 		add(TOTP, Second, "")
 	}
-	if st.has(KindBackupCodes) {
+	if st.has(KindBackupCodes) && st.second() {
 		add(BackupCode, Second, "")
 	}
 	return list
@@ -108,6 +110,46 @@ func (s *Service) ref(applicationID, address string) (string, []byte, error) {
 	sum := sha256.Sum256([]byte(applicationID + "\x00" + address))
 	hash, err := s.Keys.Fingerprint(purposeAddress, sum[:])
 	return refOf(hash), hash, err
+}
+
+// stillBound refuses a right code that was sent to an address which the user
+// has no more.
+func (s *Service) stillBound(c *Caller, st *Standing, made *Code) error {
+	addresses := []string{st.User.Email, st.User.Phone}
+	if p, ok := st.phone(); ok {
+		addresses = append(addresses, p.Address)
+	}
+	for _, a := range addresses {
+		_, hash, err := s.ref(c.ApplicationID, a)
+		if err != nil {
+			return err
+		}
+		if a != "" && hmac.Equal(hash, made.AddressHash) {
+			return nil
+		}
+	}
+	return refuse(CodeCodeExpired, "This code went to an address that is no longer the user's. Ask for a new one.")
+}
+
+// unlocked refuses to send or make what could not be answered.
+func (s *Service) unlocked(ctx context.Context, c *Caller, st *Standing) error {
+	w, err := ParseWindow(st.Failures)
+	if err != nil {
+		return err
+	}
+	if taken := w.Peek(s.now(), failuresLimit, failuresPer); !taken.OK {
+		return s.locked(ctx, c, taken)
+	}
+	return nil
+}
+
+// settleWithin is for how long an answer is judged whose caller has gone.
+const settleWithin = 30 * time.Second
+
+// outlasting is a context that a caller who hangs up does not end: what an
+// answer takes of the user's failures is recorded or given back in any case.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 }
 
 // refOf is the ref of an address's fingerprint.

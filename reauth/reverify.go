@@ -52,6 +52,9 @@ func (s *Service) Begin(ctx context.Context, c *Caller, in Begin) (View, error) 
 		return View{}, invalid("level", "Give a level, or an operation that the application has named.")
 	}
 	st, err := s.standing(ctx, c.Who)
+	if consent.CodeOf(err) == CodeUserUnknown && c.Token.Subject == "" { // no fault of the key that asks
+		return View{}, userNotFound()
+	}
 	if err != nil {
 		return View{}, err
 	}
@@ -222,6 +225,9 @@ type Prepared struct {
 // empty for a page of ours.
 func (s *Service) Prepare(ctx context.Context, c *Caller, id string, f Factor, returnTo string) (View, Prepared, error) {
 	st, rv, r, role, err := s.step(ctx, c, id, f)
+	if err == nil {
+		err = s.unlocked(ctx, c, &st)
+	}
 	if err != nil {
 		return View{}, Prepared{}, err
 	}
@@ -309,6 +315,11 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	if err != nil {
 		return View{}, err
 	}
+	if err := s.answerable(ctx, c, &rv, in); err != nil {
+		return View{}, err
+	}
+	ctx, done := outlasting(ctx)
+	defer done()
 	at, taken, err := s.guess(ctx, c, &st.Failures)
 	if err != nil {
 		return View{}, err
@@ -333,7 +344,7 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 
 // succeed records a right answer, and completes the reverification by it.
 func (s *Service) succeed(ctx context.Context, c *Caller, st *Standing, rv *Reverification, r Requirement, proven Proven, won Success) (View, error) {
-	won.Proven = &proven
+	won.Proven, won.Seen = &proven, len(rv.Proven)
 	again := func(p Proven) bool { return p.Factor == proven.Factor && p.Role == proven.Role && p.Ref == proven.Ref }
 	rv.Proven = append(slices.DeleteFunc(slices.Clone(rv.Proven), again), proven)
 	if rv.status(r, won.At) == Complete {
@@ -355,6 +366,38 @@ func (s *Service) succeed(ctx context.Context, c *Caller, st *Standing, rv *Reve
 	return s.view(ctx, c, st, rv)
 }
 
+// answerable refuses what nothing waits for before it takes a failure: whoever
+// holds a stolen token must not fill the user's window with answers that cost
+// nothing.
+func (s *Service) answerable(ctx context.Context, c *Caller, rv *Reverification, in Proof) error {
+	switch in.Strategy {
+	case EmailCode, PhoneCode:
+		_, err := s.liveCode(ctx, c, rv, in.Strategy)
+		return err
+	case Passkey:
+		if len(rv.Prepared) == 0 {
+			return refuse(CodeNotPrepared, "No challenge waits for an answer. Ask for one with prepare.")
+		}
+		if len(in.Credential) == 0 {
+			return invalid("credential", "credential is missing.")
+		}
+	case IDP:
+		return refuse(CodeNotPrepared, "This strategy is proven where prepare sends the browser.")
+	case Password, TOTP, BackupCode:
+		// always
+	}
+	return nil
+}
+
+// liveCode is the code that was sent for a reverification.
+func (s *Service) liveCode(ctx context.Context, c *Caller, rv *Reverification, f Factor) (Code, error) {
+	live, err := s.Store.LiveCode(ctx, c.Who, PurposeReverification, s.now())
+	if errors.Is(err, consent.ErrNotFound) || err == nil && (live.Subject != rv.ID || live.Factor != f) {
+		return live, refuse(CodeNotPrepared, "No code of this kind was sent for this reverification, or it has expired. Ask for one with prepare.")
+	}
+	return live, err
+}
+
 // wrong is why an answer does not count.
 type wrong struct {
 	reason string // for the audit
@@ -373,7 +416,7 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 		}
 		return &wrong{"wrong_password", "This password is not the user's.", failuresLimit}, nil
 	case EmailCode, PhoneCode:
-		return s.judgeCode(ctx, c, rv, in, p, won)
+		return s.judgeCode(ctx, c, st, rv, in, p, won)
 	case TOTP:
 		return s.judgeTOTP(ctx, c, in.Code, p, won)
 	case BackupCode:
@@ -385,11 +428,8 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 	}
 }
 
-func (s *Service) judgeCode(ctx context.Context, c *Caller, rv *Reverification, in Proof, p *Proven, won *Success) (*wrong, error) {
-	live, err := s.Store.LiveCode(ctx, c.Who, PurposeReverification, s.now())
-	if errors.Is(err, consent.ErrNotFound) || err == nil && (live.Subject != rv.ID || live.Factor != in.Strategy) {
-		return nil, refuse(CodeNotPrepared, "No code of this kind was sent for this reverification, or it has expired. Ask for one with prepare.")
-	}
+func (s *Service) judgeCode(ctx context.Context, c *Caller, st *Standing, rv *Reverification, in Proof, p *Proven, won *Success) (*wrong, error) {
+	live, err := s.liveCode(ctx, c, rv, in.Strategy)
 	if err != nil {
 		return nil, err
 	}
@@ -399,6 +439,9 @@ func (s *Service) judgeCode(ctx context.Context, c *Caller, rv *Reverification, 
 	}
 	if !right {
 		return &wrong{"wrong_code", "This code is not the one that was sent.", left}, nil
+	}
+	if err := s.stillBound(c, st, &made); err != nil {
+		return nil, err
 	}
 	won.CodeID = made.ID
 	p.Ref = refOf(made.AddressHash)

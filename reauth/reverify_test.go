@@ -303,7 +303,7 @@ func TestAnAuthenticatorAppWithAClockThatIsOff(t *testing.T) {
 		require.NoError(t, err, tt.off)
 		v = w.begun(ada, reauth.Ask{Level: "strict"})
 		_, err = w.Attempt(ctx(w), ada, v.ID, reauth.Proof{Strategy: reauth.TOTP, Code: code})
-		w.refused(reauth.CodeFactorIncorrect, err, "a step is good once")
+		w.refused(reauth.CodeCodeExpired, err, "a step is good once")
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *Service) keys(ctx context.Context) (proof.Ring, error) {
 	s.ring.mu.Lock()
 	defer s.ring.mu.Unlock()
 	now := s.now()
-	if s.ring.keys != nil && now.Sub(s.ring.readAt) < ringAge {
+	if age := now.Sub(s.ring.readAt); s.ring.keys != nil && age >= 0 && age < ringAge {
 		return s.ring.keys, nil
 	}
 	keys, err := s.readKeys(ctx)

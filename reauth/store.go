@@ -158,6 +158,9 @@ type Codes interface {
 	BeginCode(ctx context.Context, c Code, notBefore time.Time, log ...Audit) (earlier time.Time, err error)
 	// LiveCode finds the session's live code of a purpose, without taking a try.
 	LiveCode(ctx context.Context, who Who, p Purpose, now time.Time) (Code, error)
+	// UsedCode finds the code that a session used up last for a purpose, until it
+	// would have expired.
+	UsedCode(ctx context.Context, who Who, p Purpose, now time.Time) (Code, error)
 	// TryCode takes one of a code's tries, before anything is compared.
 	// consent.ErrNotFound where it is not live any more, consent.ErrClaimLost
 	// where all tries are taken; the code comes back with that too.
@@ -217,6 +220,7 @@ type Success struct {
 	Token      []byte      // hash of a step token that is used up
 
 	ReverificationID string // which Proven joins too
+	Seen             int    // how many were proven in it when Complete was judged; another number is consent.ErrClaimLost
 	Complete         bool   // it is complete by that
 	Proof            *ProofRecord
 

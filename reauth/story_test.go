@@ -54,7 +54,7 @@ func TestACodeIsUsedUpByTheBackend(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"otp"}, used.AMR)
 	_, err = w.Use(ctx(w), w.app.ID, use)
-	assert.Equal(t, reauth.CodeCodeExpired, consent.CodeOf(err))
+	assert.Equal(t, reauth.CodeProofUsed, consent.CodeOf(err))
 }
 
 // TestTheChainOfCloudBase walks all four calls.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth/code"
 	"github.com/reconsent/reconsent/reauth/proof"
 )
 
@@ -56,7 +57,12 @@ func (s *Service) Use(ctx context.Context, applicationID string, in Use) (Used, 
 			return used, err
 		}
 	}
+	ctx, done := outlasting(ctx)
+	defer done()
 	st, err := s.standing(ctx, c.Who)
+	if consent.CodeOf(err) == CodeUserUnknown { // no fault of the key that asks
+		return Used{}, userNotFound()
+	}
 	if err != nil {
 		return Used{}, err
 	}
@@ -123,7 +129,9 @@ func (s *Service) answered(ctx context.Context, a *Answer) (Used, bool, error) {
 		return Used{}, false, err
 	}
 	if !hmac.Equal(was.Request, a.Request) {
-		return Used{}, true, invalid("idempotency_key", "This idempotency key belongs to another request.")
+		e := refuse(CodeProofUsed, "This idempotency key belongs to another request.")
+		e.Field = "idempotency_key"
+		return Used{}, true, e
 	}
 	var used Used
 	return used, true, json.Unmarshal([]byte(was.Text), &used)
@@ -199,14 +207,25 @@ func (s *Service) spent(ctx context.Context, c *Caller, in Use, id string) error
 	return s.deny(ctx, c, in, "proof_used", refuse(CodeProofUsed, "This proof was used already."))
 }
 
-// demanded is what a use asks for: the level of the operation, that beside it,
-// or the one that the proof was made for.
-func (t *Tenant) demanded(in Use, level string) (Requirement, error) {
-	ask := Ask{Level: in.Level, AfterMinutes: in.AfterMinutes, Operation: in.Operation}
-	if _, known := t.Operations[in.Operation]; !known && in.Level == "" {
-		return ParseRequirement(level)
+// demanded is what a use of a proof asks for: the level of the operation, that
+// beside it, or both. Where an application names no operations at all, its
+// backend judges by the level in our answer, and made is what the proof was made
+// for; where it names some, one that it does not is refused: it may be misspelt,
+// and it was the browser that chose the proof's level.
+func (t *Tenant) demanded(in Use, made string) (Requirement, error) {
+	if len(t.Operations) == 0 && in.Level == "" && in.AfterMinutes == nil {
+		return ParseRequirement(made)
 	}
-	return t.requirement(ask, "")
+	return t.requirement(Ask{Level: in.Level, AfterMinutes: in.AfterMinutes, Operation: in.Operation}, "")
+}
+
+// demandedOfOne is what a use of a code or a sudo token asks for, which are one
+// first factor, freshly proven: the default level, where nothing else is said.
+func (t *Tenant) demandedOfOne(in Use) (Requirement, error) {
+	if _, named := t.Operations[in.Operation]; !named && in.Level == "" && in.AfterMinutes == nil {
+		return ParseLevel("medium")
+	}
+	return t.requirement(Ask{Level: in.Level, AfterMinutes: in.AfterMinutes, Operation: in.Operation}, "")
 }
 
 // fits holds a proof to what it was made for. A proof that names no operation
@@ -330,7 +349,7 @@ func (s *Service) sudoGone(ctx context.Context, c *Caller, in Use) error {
 
 // enough judges what one factor, with what the session has proven, comes to.
 func (s *Service) enough(ctx context.Context, c *Caller, st *Standing, in Use, p Proven, answer *Answer) (Used, error) {
-	r, err := c.Tenant.demanded(in, "medium")
+	r, err := c.Tenant.demandedOfOne(in)
 	if err != nil {
 		return Used{}, err
 	}
@@ -348,6 +367,9 @@ func (s *Service) enough(ctx context.Context, c *Caller, st *Standing, in Use, p
 func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, answer Answer) (Used, error) {
 	live, err := s.Store.LiveCode(ctx, c.Who, PurposeReauthenticate, s.now())
 	if errors.Is(err, consent.ErrNotFound) {
+		if used, err := s.usedBefore(ctx, c, in.Code); used || err != nil {
+			return Used{}, errors.Join(err, s.deny(ctx, c, in, "code_used", refuse(CodeProofUsed, "This code was used already.")))
+		}
 		return Used{}, s.deny(ctx, c, in, "no_code", refuse(CodeCodeExpired, "No code is live for this session: it was used, has expired, or none was sent."))
 	}
 	if err != nil {
@@ -376,6 +398,9 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 		}
 		return Used{}, incorrect("This code is not the one that was sent.", min(left, taken.Remaining))
 	}
+	if err := s.stillBound(c, st, &made); err != nil {
+		return Used{}, s.unjudged(ctx, c, at, line, err)
+	}
 	done := s.audit(c, ActionProofUsed)
 	done.Operation, done.Reason, done.Factor = in.Operation, "code", made.Factor
 	won := Success{
@@ -385,4 +410,18 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 		won.Answer = &answer
 	}
 	return used, s.commit(ctx, c, won)
+}
+
+// usedBefore reports whether a code is the one that was used up last.
+func (s *Service) usedBefore(ctx context.Context, c *Caller, typed string) (bool, error) {
+	was, err := s.Store.UsedCode(ctx, c.Who, PurposeReauthenticate, s.now())
+	if errors.Is(err, consent.ErrNotFound) {
+		return false, nil
+	}
+	digits, ok := code.Digits(typed, code.Length)
+	if err != nil || !ok {
+		return false, err
+	}
+	mac, err := s.codeMAC(&was, digits)
+	return hmac.Equal(mac, was.MAC), err
 }

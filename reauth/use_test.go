@@ -77,7 +77,7 @@ func TestTheSameAnswerForAMinute(t *testing.T) {
 		changed := in
 		changed.Operation = "profile"
 		_, err := w.Use(ctx(w), w.app.ID, changed)
-		w.refused(consent.CodeInvalidRequest, err, "another request with its key")
+		w.refused(reauth.CodeProofUsed, err, "another request with its key")
 		other := in
 		other.IdempotencyKey = ""
 		_, err = w.Use(ctx(w), w.app.ID, other)
@@ -99,7 +99,7 @@ func TestTwoRequestsWithOneKey(t *testing.T) {
 	first.IdempotencyKey, second.IdempotencyKey = "k", "k"
 	m := &meddler{Store: w.store, before: func() { w.good(first) }}
 	_, err := w.over(m).Use(ctx(w), w.app.ID, second)
-	w.refused(consent.CodeInvalidRequest, err)
+	w.refused(reauth.CodeProofUsed, err)
 	second.IdempotencyKey = ""
 	w.good(second)
 }

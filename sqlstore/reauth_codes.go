@@ -20,7 +20,9 @@ var (
 		ON CONFLICT (application_id, user_id, session_id, purpose) WHERE used_at IS NULL AND ended_at IS NULL DO NOTHING`)
 	standingCode = both(selectCode + `user_id = :user AND session_id = :session AND purpose = :purpose AND used_at IS NULL AND ended_at IS NULL`)
 	liveCode     = both(standingCode.sqlite + ` AND expires_at > :now`)
-	tryCode      = both(`UPDATE reauth_codes SET tries = tries + 1 WHERE application_id = :app AND id = :id AND tries < ` + strconv.Itoa(reauth.MaxTries) + `
+	usedCode     = both(selectCode + `user_id = :user AND session_id = :session AND purpose = :purpose AND used_at IS NOT NULL AND expires_at > :now
+		ORDER BY used_at DESC LIMIT 1`)
+	tryCode = both(`UPDATE reauth_codes SET tries = tries + 1 WHERE application_id = :app AND id = :id AND tries < ` + strconv.Itoa(reauth.MaxTries) + `
 		AND used_at IS NULL AND ended_at IS NULL AND expires_at > :now RETURNING ` + columns(codeColumns))
 	triedCode = both(selectCode + `id = :id AND tries >= ` + strconv.Itoa(reauth.MaxTries) + ` AND used_at IS NULL AND ended_at IS NULL AND expires_at > :now`)
 	endCode   = both(`UPDATE reauth_codes SET ended_at = COALESCE(ended_at, :at) WHERE application_id = :app AND id = :id`)
@@ -110,6 +112,15 @@ func (s *Store) LiveCode(ctx context.Context, who reauth.Who, p reauth.Purpose, 
 	arg["purpose"], arg["now"] = string(p), stamp{now}
 	var row codeRow
 	err := s.query().get(ctx, liveCode, &row, arg)
+	return row.code(), err
+}
+
+// UsedCode implements reauth.Codes.
+func (s *Store) UsedCode(ctx context.Context, who reauth.Who, p reauth.Purpose, now time.Time) (reauth.Code, error) {
+	arg := whose(who)
+	arg["purpose"], arg["now"] = string(p), stamp{now}
+	var row codeRow
+	err := s.query().get(ctx, usedCode, &row, arg)
 	return row.code(), err
 }
 

@@ -151,6 +151,8 @@ var (
 	endReverifications = both(endAll("reverifications", "completed_at"))
 	endStepTokens      = both(endAll("step_tokens", "used_at"))
 	endProofs          = both(endAll("proofs", "used_at"))
+	// What was begun before is not verified after.
+	endBegunFactors = both(`DELETE FROM factors WHERE application_id = :app AND user_id = :user AND verified_at IS NULL`)
 )
 
 func endAll(table, used string) string {
@@ -163,7 +165,7 @@ func endAll(table, used string) string {
 func (q query) endLive(ctx context.Context, who reauth.Who, at time.Time) error {
 	arg := whose(who)
 	arg["at"] = stamp{at}
-	for _, st := range []*statement{endCodes, endReverifications, endStepTokens, endProofs} {
+	for _, st := range []*statement{endCodes, endReverifications, endStepTokens, endProofs, endBegunFactors} {
 		if _, err := q.exec(ctx, st, arg); err != nil {
 			return err
 		}

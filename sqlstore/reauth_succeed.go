@@ -76,6 +76,9 @@ func (q query) advance(ctx context.Context, w *reauth.Success) error {
 	if err != nil {
 		return err
 	}
+	if len(r.Proven) != w.Seen { // another answer came first: it may be complete with both
+		return consent.ErrClaimLost
+	}
 	if w.Proven != nil {
 		r.Proven = r.Proven.join(*w.Proven)
 	}

@@ -85,10 +85,11 @@ var factorTests = []test{
 		assert.Equal(w, at(time.Second), w.endedAt(l), "unless it is asked for")
 	}},
 	{"Factor/what counts ends all that is live, in all sessions", func(w *world) {
-		pending := factor(w.who, reauth.KindTOTP)
-		pending.VerifiedAt = time.Time{}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &pending}))
 		phone := w.enrolled(w.who, reauth.KindPhone)
+		begun, pending := factor(w.who, reauth.KindTOTP), factor(w.who, reauth.KindTOTP)
+		begun.VerifiedAt, pending.VerifiedAt = time.Time{}, time.Time{}
+		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &begun}))
+		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &pending}))
 		added := factor(w.who, reauth.KindBackupCodes)
 		other := w.live(w.user(w.who.ApplicationID))
 		for _, c := range []reauth.FactorChange{{Verify: pending.ID}, {Remove: []string{phone.ID}}, {Add: &added}, {ForgetRefs: []string{"x"}}} {
@@ -99,6 +100,8 @@ var factorTests = []test{
 			assert.Equal(w, c.At, w.endedAt(there))
 		}
 		assert.Zero(w, w.endedAt(other))
+		_, err := w.s.Factor(w.Context(), w.who.ApplicationID, w.who.UserID, begun.ID)
+		require.ErrorIs(w, err, consent.ErrNotFound, "what was only begun ended too")
 	}},
 	{"Factor/counts from its first verified use", func(w *world) {
 		f := factor(w.who, reauth.KindPhone)

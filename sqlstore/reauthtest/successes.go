@@ -206,7 +206,7 @@ var successTests = []test{
 		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: first.At, Proven: first, ReverificationID: r.ID}))
 		r.Proven = []reauth.Proven{*first}
 		assert.Equal(w, r, w.lookReverification(r))
-		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: second.At, Proven: second, ReverificationID: r.ID, Complete: true}))
+		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: second.At, Proven: second, ReverificationID: r.ID, Seen: 1, Complete: true}))
 		r.Proven, r.CompletedAt = []reauth.Proven{*first, *second}, second.At
 		assert.Equal(w, r, w.lookReverification(r))
 		assert.Equal(w, r.Proven, w.standing(w.who).Proven)
