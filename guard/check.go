@@ -71,7 +71,9 @@ func (p *Policy) Check(r *http.Request) (Verified, error) {
 		return Verified{}, err
 	}
 	if once {
-		if err := g.use(ctx, use{Proof: token, UserID: user.Subject, SessionID: user.Session, Operation: p.operation, Details: details}, claims.Level); err != nil {
+		u := use{Proof: token, UserID: user.Subject, SessionID: user.Session, Operation: p.operation, Details: details}
+		u.Level, u.AfterMinutes = p.beside()
+		if err := g.use(ctx, u, claims.Level); err != nil {
 			return Verified{}, p.unused(err, enrolment)
 		}
 	}

@@ -149,6 +149,12 @@ func ago(role proof.Role, method string, d time.Duration) proof.Factor {
 
 func notEnrolled(c *proof.Claims) { c.SecondFactorEnrolled = false }
 
+// deletes is the operation of what counts once, which delete names in a proof.
+var (
+	deletes = guard.Operation("delete")
+	deleted = op("delete", "")
+)
+
 func TestLevels(t *testing.T) {
 	const m = time.Minute
 	password, totp := ago(proof.First, "password", 0), ago(proof.Second, "totp", 0)
@@ -181,7 +187,8 @@ func TestLevels(t *testing.T) {
 		{"critical, stale", "critical", false, spec{"critical", claims(factors(password, ago(proof.Second, "totp", 10*m)))}},
 	} {
 		w := newWorld(t)
-		rec := w.do(request(w.UserToken("u", "s"), w.Proof("u", "s", c.proof.level, c.proof.changes...)), c.level)
+		token := w.Proof("u", "s", c.proof.level, append([]change{deleted}, c.proof.changes...)...)
+		rec := w.do(request(w.UserToken("u", "s"), token), c.level, deletes)
 		if c.pass {
 			assert.Equal(t, http.StatusOK, rec.Code, "%s: %s", c.what, rec.Body)
 		} else {
@@ -336,9 +343,10 @@ func TestInsideAHandler(t *testing.T) {
 	assert.True(t, w.guard.NeedsReverification(good, ""))
 	assert.True(t, w.guard.NeedsReverification(good, "strict", guard.Operation("transfer")))
 
-	once := request(w.UserToken("u", "s"), w.Proof("u", "s", "critical"))
-	assert.False(t, w.guard.NeedsReverification(once, "critical"))
-	assert.True(t, w.guard.NeedsReverification(once, "critical"))
+	once := request(w.UserToken("u", "s"), w.Proof("u", "s", "critical", deleted))
+	assert.False(t, w.guard.NeedsReverification(once, "critical", deletes))
+	assert.True(t, w.guard.NeedsReverification(once, "critical", deletes))
+	assert.True(t, w.guard.NeedsReverification(once, "critical"), "it cannot be guarded so")
 }
 
 func TestVerified(t *testing.T) {
@@ -454,19 +462,19 @@ func both(a, b change) change {
 
 func TestProofsThatCountOnce(t *testing.T) {
 	w := newWorld(t)
-	user, once := w.UserToken("u", "s"), w.Proof("u", "s", "critical")
-	assert.Equal(t, http.StatusOK, w.do(request(user, once), "critical").Code)
-	assert.Equal(t, http.StatusForbidden, w.do(request(user, once), "critical").Code)
-	assert.Equal(t, http.StatusForbidden, w.do(request(user, once), "strict").Code, "at a lesser level too")
+	user, once := w.UserToken("u", "s"), w.Proof("u", "s", "critical", deleted)
+	assert.Equal(t, http.StatusOK, w.do(request(user, once), "critical", deletes).Code)
+	assert.Equal(t, http.StatusForbidden, w.do(request(user, once), "critical", deletes).Code)
+	assert.Equal(t, http.StatusForbidden, w.do(request(user, once), "strict", deletes).Code, "at a lesser level too")
 
-	lesser := w.Proof("u", "s", "critical")
-	assert.Equal(t, http.StatusOK, w.do(request(user, lesser), "strict").Code)
-	assert.Equal(t, http.StatusForbidden, w.do(request(user, lesser), "critical").Code, "it was used up there")
+	lesser := w.Proof("u", "s", "critical", deleted)
+	assert.Equal(t, http.StatusOK, w.do(request(user, lesser), "strict", deletes).Code)
+	assert.Equal(t, http.StatusForbidden, w.do(request(user, lesser), "critical", deletes).Code, "it was used up there")
 
 	// A level that asks for nothing does not use it up.
-	kept := w.Proof("u", "s", "critical")
-	assert.Equal(t, http.StatusOK, w.do(request(user, kept), "low").Code)
-	assert.Equal(t, http.StatusOK, w.do(request(user, kept), "critical").Code)
+	kept := w.Proof("u", "s", "critical", deleted)
+	assert.Equal(t, http.StatusOK, w.do(request(user, kept), "low", deletes).Code)
+	assert.Equal(t, http.StatusOK, w.do(request(user, kept), "critical", deletes).Code)
 
 	keys := map[string]bool{}
 	for _, u := range w.Uses() {
@@ -478,23 +486,51 @@ func TestProofsThatCountOnce(t *testing.T) {
 	assert.Len(t, keys, len(w.Uses()), "no two requests are one")
 }
 
+// A use says what the route asks for: the application need not have named the
+// operation.
+func TestAUseSaysItsLevel(t *testing.T) {
+	w := newWorld(t)
+	user := w.UserToken("u", "s")
+	for asked, want := range map[string]guardtest.Use{
+		"critical":               {Level: "critical"},
+		"strict":                 {Level: "strict"},
+		"session":                {Level: "session"},
+		"second_factor:30":       {Level: "second_factor", AfterMinutes: 30},
+		"multi_factor:5+fresh":   {Level: "multi_factor", AfterMinutes: 5},
+		"first_factor:any+fresh": {Level: "first_factor", AfterMinutes: reauth.MaxAfterMinutes},
+	} {
+		require.Equal(t, http.StatusOK, w.do(request(user, w.Proof("u", "s", "critical", deleted)), asked, deletes).Code, asked)
+		uses := w.Uses()
+		got := uses[len(uses)-1]
+		assert.Equal(t, "delete", got.Operation, asked)
+		assert.Equal(t, want, guardtest.Use{Level: got.Level, AfterMinutes: got.AfterMinutes}, asked)
+	}
+	bound := op("transfer", digest(t))
+	for _, asked := range []string{"sca", "none:5+sca"} {
+		rec := w.do(request(user, w.Proof("u", "s", "sca", bound)), asked, guard.Operation("transfer"), guard.Details(details))
+		require.Equal(t, http.StatusOK, rec.Code, asked)
+		uses := w.Uses()
+		assert.Equal(t, "sca", uses[len(uses)-1].Level, asked)
+	}
+}
+
 // TestRequestDoesNotChooseItsIdempotencyKey: it would be answered again.
 func TestRequestDoesNotChooseItsIdempotencyKey(t *testing.T) {
 	w := newWorld(t)
-	r := request(w.UserToken("u", "s"), w.Proof("u", "s", "critical"))
+	r := request(w.UserToken("u", "s"), w.Proof("u", "s", "critical", deleted))
 	r.Header.Set("Idempotency-Key", "mine")
-	assert.Equal(t, http.StatusOK, w.do(r, "critical").Code)
-	assert.Equal(t, http.StatusForbidden, w.do(r, "critical").Code)
+	assert.Equal(t, http.StatusOK, w.do(r, "critical", deletes).Code)
+	assert.Equal(t, http.StatusForbidden, w.do(r, "critical", deletes).Code)
 }
 
 func TestTwentyAtOnce(t *testing.T) {
 	w := newWorld(t)
-	user, once := w.UserToken("u", "s"), w.Proof("u", "s", "critical")
+	user, once := w.UserToken("u", "s"), w.Proof("u", "s", "critical", deleted)
 	var all sync.WaitGroup
 	var denied atomic.Int64
 	for range 20 {
 		all.Go(func() {
-			if w.do(request(user, once), "critical").Code == http.StatusForbidden {
+			if w.do(request(user, once), "critical", deletes).Code == http.StatusForbidden {
 				denied.Add(1)
 			}
 		})
@@ -551,8 +587,8 @@ func TestNothingPassesWhileItCannotBeJudged(t *testing.T) {
 		"hung up": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 503, "5"},
 	} {
 		w.Answer(c.answer)
-		once := w.Proof("u", "s", "critical")
-		rec := w.do(request(user, once), "critical")
+		once := w.Proof("u", "s", "critical", deleted)
+		rec := w.do(request(user, once), "critical", deletes)
 		assert.Equal(t, c.status, rec.Code, what)
 		assert.Equal(t, c.retry, rec.Header().Get("Retry-After"), what)
 		if c.status == http.StatusServiceUnavailable {
@@ -564,7 +600,7 @@ func TestNothingPassesWhileItCannotBeJudged(t *testing.T) {
 	assert.Empty(t, stolen, "the key does not follow a redirect")
 
 	w.Installation.Close()
-	rec := w.do(request(user, w.Proof("u", "s", "critical")), "critical")
+	rec := w.do(request(user, w.Proof("u", "s", "critical", deleted)), "critical", deletes)
 	assert.Equal(t, http.StatusServiceUnavailable, rec.Code)
 	assert.Zero(t, w.passed.Load())
 }
@@ -579,7 +615,7 @@ func TestAnswerThatIsLost(t *testing.T) {
 		}
 		_, _ = io.WriteString(rw, `{"valid":true,"level":"critical"}`)
 	})
-	assert.Equal(t, http.StatusOK, w.do(request(w.UserToken("u", "s"), w.Proof("u", "s", "critical")), "critical").Code)
+	assert.Equal(t, http.StatusOK, w.do(request(w.UserToken("u", "s"), w.Proof("u", "s", "critical", deleted)), "critical", deletes).Code)
 	require.Len(t, w.Uses(), 2)
 	assert.Equal(t, w.Uses()[0], w.Uses()[1])
 }
@@ -677,15 +713,19 @@ func TestPolicyThatCannotBeGuarded(t *testing.T) {
 		{w, "", nil}, {w, "stricter", nil}, {w, "first_factor", nil},
 		{w, "sca", nil}, {w, "sca", []guard.Option{guard.Operation("transfer")}}, {w, "sca", []guard.Option{guard.Details(details)}},
 		{w, "strict", []guard.Option{guard.Details(details)}},
-		{offline, "critical", nil}, {offline, "sca", []guard.Option{guard.Operation("transfer"), guard.Details(details)}},
+		{w, "critical", nil}, {w, "second_factor:30+fresh", nil},
+		{offline, "critical", []guard.Option{deletes}}, {offline, "sca", []guard.Option{guard.Operation("transfer"), guard.Details(details)}},
 	} {
 		p, err := c.w.guard.Policy(c.level, c.opts...)
 		require.Error(t, err, c.level)
 		assert.Nil(t, p)
 		assert.Panics(t, func() { c.w.guard.RequireReverification(c.level, c.opts...) })
 	}
-	// A proof that counts once cannot be used up without a key, so it counts not at all.
-	assert.Equal(t, http.StatusForbidden, offline.do(request(offline.UserToken("u", "s"), offline.Proof("u", "s", "critical")), "strict").Code)
+	// A proof that counts once cannot be used up without a key, or for no operation,
+	// so it counts not at all.
+	assert.Equal(t, http.StatusForbidden, offline.do(request(offline.UserToken("u", "s"), offline.Proof("u", "s", "critical", deleted)), "strict", deletes).Code)
+	assert.Equal(t, http.StatusForbidden, w.do(request(w.UserToken("u", "s"), w.Proof("u", "s", "critical")), "strict").Code)
+	assert.Empty(t, w.Uses())
 	assert.Equal(t, http.StatusOK, offline.do(request(offline.UserToken("u", "s"), offline.Proof("u", "s", "strict")), "strict").Code)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/reconsent/reconsent/reauth"
 )
@@ -26,7 +27,7 @@ type Option func(*Policy)
 
 // Operation names what is being done, as the reverification named it. A proof
 // that is bound to an operation counts for that one only; without this option
-// only a proof that is bound to none counts.
+// only a proof that is bound to none counts, and none that counts once.
 func Operation(name string) Option {
 	return func(p *Policy) { p.operation = name }
 }
@@ -70,8 +71,8 @@ func withBody(read func(*http.Request) (reauth.Details, error)) func(*http.Reque
 
 // Policy makes a policy of a level, in a form that reauth.ParseRequirement
 // reads: "strict", or "second_factor:30". The error says what cannot be guarded
-// so: a level that there is not, one that counts once without an API key, details
-// without an operation, or sca without both.
+// so: a level that there is not, one that counts once without an API key or an
+// operation to use it up for, details without an operation, or sca without both.
 func (g *Guard) Policy(level string, opts ...Option) (*Policy, error) {
 	need, err := reauth.ParseRequirement(level)
 	if err != nil {
@@ -84,12 +85,30 @@ func (g *Guard) Policy(level string, opts ...Option) (*Policy, error) {
 	switch {
 	case need.SingleUse() && g.apiKey == "":
 		return nil, fmt.Errorf("guard: a proof of level %s counts once, and an API key is needed to use it up", need)
+	case need.SingleUse() && p.operation == "":
+		return nil, fmt.Errorf("guard: a proof of level %s counts once, and is used up for an operation: name it with guard.Operation", need)
 	case p.details != nil && p.operation == "":
 		return nil, errors.New("guard: details belong to an operation, which has no name")
 	case need.Bound() && p.details == nil:
 		return nil, fmt.Errorf("guard: a proof of level %s is bound to details, and none are given", need)
 	}
 	return p, nil
+}
+
+// beside is the level that goes with a use: it is judged by the level of an
+// operation that the application has not named. Of a level that the API has no
+// words for it is the factors and the minutes; the rest was judged here.
+func (p *Policy) beside() (level string, afterMinutes int) {
+	switch {
+	case p.need.Level != "":
+		return p.need.Level, 0
+	case p.need.Factors == reauth.NoFactors:
+		return "sca", 0 // nothing else asks for no factor by its role
+	case p.need.Within == reauth.AnyAge:
+		return string(p.need.Factors), reauth.MaxAfterMinutes
+	default:
+		return string(p.need.Factors), int(p.need.Within / time.Minute)
+	}
 }
 
 // RequireReverification is middleware that lets a request through where its user

@@ -39,7 +39,9 @@ type use struct {
 	Proof          string          `json:"proof"`
 	UserID         string          `json:"user_id"`
 	SessionID      string          `json:"session_id"`
-	Operation      string          `json:"operation,omitempty"`
+	Operation      string          `json:"operation"`
+	Level          string          `json:"level"`
+	AfterMinutes   int             `json:"after_minutes,omitempty"`
 	Details        *reauth.Details `json:"details,omitempty"`
 	IdempotencyKey string          `json:"idempotency_key"`
 }
@@ -47,8 +49,11 @@ type use struct {
 // use uses a proof up. The error is errProofRefused where it does not count; any
 // other says that nobody knows.
 func (g *Guard) use(ctx context.Context, u use, level string) error {
-	if g.apiKey == "" {
+	switch {
+	case g.apiKey == "":
 		return fmt.Errorf("%w: it counts once, and there is no API key to use it up", errProofRefused)
+	case u.Operation == "":
+		return fmt.Errorf("%w: it counts once, and the route names no operation to use it up for", errProofRefused)
 	}
 	// Ours, never the request's: a caller who could choose it would be answered
 	// again, and pass twice.

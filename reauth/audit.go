@@ -27,6 +27,7 @@ const (
 	ActionProofUsed     Action = "proof.used"
 	ActionTokenIssued   Action = "token.issued"
 	ActionCleared       Action = "session.ended"
+	ActionNoticeUnsent  Action = "notice.unsent" // with its event as the reason
 )
 
 // Audit is one line: who did what, from where, and why it came out so. It is
@@ -62,5 +63,9 @@ type AuditLog interface {
 	// Record writes lines together or not at all. What is no text in them is
 	// replaced, so that no line is lost for what somebody sent.
 	Record(ctx context.Context, lines ...Audit) error
+	// RecordOfUser does so while there is such a user. consent.ErrNotFound where
+	// there is none: what is told of somebody later than their erasure would name
+	// them for good.
+	RecordOfUser(ctx context.Context, applicationID, userID string, lines ...Audit) error
 	ListAudit(ctx context.Context, applicationID string, f AuditFilter) ([]Audit, error)
 }

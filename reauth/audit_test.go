@@ -91,6 +91,23 @@ func TestEverythingStandsInTheAudit(t *testing.T) {
 	assert.True(t, slices.IsSortedFunc(lines, func(a, b reauth.Audit) int { return strings.Compare(b.ID, a.ID) }), "the newest first")
 }
 
+// What turns out after the user was erased names nobody.
+func TestWhatTurnsOutAfterTheErasure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, err := w.SendReauthentication(ctx(w), w.caller(nil), reauth.EmailCode, time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, w.NoticeUnsent(ctx(w), w.app.ID, "ada", reauth.EventLocked))
+	line := w.trail(reauth.ActionNoticeUnsent)[0]
+	assert.Equal(t, "locked", line.Reason)
+	assert.Equal(t, w.clock.Now(), line.At)
+	w.erase("ada")
+	require.NoError(t, w.CodeSent(ctx(w), w.post.codes[0].Audit, ""))
+	require.NoError(t, w.CodeSent(ctx(w), w.post.codes[0].Audit, "given_up"))
+	require.NoError(t, w.NoticeUnsent(ctx(w), w.app.ID, "ada", reauth.EventLocked))
+	assert.Empty(t, w.trail())
+}
+
 // TestLaw6NoSecretInTheClear takes every secret that passes, through what goes
 // well and what does not, and looks for it in the database, in logs and in
 // errors.

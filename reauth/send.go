@@ -109,13 +109,30 @@ func (s *Service) unsent(ctx context.Context, x sending, made *Code, line Audit,
 }
 
 // CodeSent records what became of a code: reason is empty where a server took
-// it.
+// it. Of a user who was erased meanwhile nothing is recorded.
 func (s *Service) CodeSent(ctx context.Context, line Audit, reason string) error {
 	line.ID, line.At, line.Action, line.Reason = s.NewID(), s.now(), ActionCodeSent, reason
 	if reason != "" {
 		line.Action = ActionCodeUnsent
 	}
-	return s.Store.Record(ctx, line)
+	return s.later(ctx, line)
+}
+
+// NoticeUnsent records that a security notice did not reach its user, or one of
+// their addresses.
+func (s *Service) NoticeUnsent(ctx context.Context, applicationID, userID string, e Event) error {
+	return s.later(ctx, Audit{
+		ApplicationID: applicationID, ID: s.NewID(), At: s.now(), UserID: userID, Action: ActionNoticeUnsent, Reason: string(e),
+	})
+}
+
+// later records what turned out after the user's request was answered.
+func (s *Service) later(ctx context.Context, line Audit) error {
+	err := s.Store.RecordOfUser(ctx, line.ApplicationID, line.UserID, line)
+	if errors.Is(err, consent.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func (s *Service) tooSoon(ctx context.Context, c *Caller, x sending, at time.Time) error {

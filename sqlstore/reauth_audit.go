@@ -77,6 +77,16 @@ func (s *Store) Record(ctx context.Context, lines ...reauth.Audit) error {
 	return s.query().record(ctx, lines...)
 }
 
+// RecordOfUser implements reauth.AuditLog.
+func (s *Store) RecordOfUser(ctx context.Context, applicationID, userID string, lines ...reauth.Audit) error {
+	return s.atomic(ctx, func(q query) error {
+		if err := q.hold(ctx, reauth.Who{ApplicationID: applicationID, UserID: userID}); err != nil {
+			return err
+		}
+		return q.record(ctx, lines...)
+	})
+}
+
 // ListAudit implements reauth.AuditLog.
 func (s *Store) ListAudit(ctx context.Context, applicationID string, f reauth.AuditFilter) ([]reauth.Audit, error) {
 	actions := make([]string, len(f.Actions))

@@ -19,6 +19,8 @@ type messenger struct {
 	log         *slog.Logger
 	// sent is reauth.Service.CodeSent, which comes to be after this.
 	sent func(ctx context.Context, line reauth.Audit, reason string) error
+	// unsent is reauth.Service.NoticeUnsent, likewise.
+	unsent func(ctx context.Context, applicationID, userID string, e reauth.Event) error
 }
 
 func newMessenger(p parts) *messenger {
@@ -58,11 +60,15 @@ func (m *messenger) SendCode(c reauth.CodeMessage) error {
 // server that answers has taken many by then.
 const roomAfter = 30 * time.Second
 
-// outcome records what became of a code.
+// outcome records what became of a code, and of a notice that was lost: that one
+// was made stands in the audit already.
 func (m *messenger) outcome(ctx context.Context, o notify.Sent) {
-	line, ok := o.About.(reauth.Audit)
-	if !ok {
-		return // a notice: what it is about stands in the audit already
+	line, code := o.About.(reauth.Audit)
+	if !code {
+		if o.Result != notify.ResultSent {
+			m.lost(ctx, o.ApplicationID, o.UserID, o.Kind)
+		}
+		return
 	}
 	reason := ""
 	if o.Result != notify.ResultSent {
@@ -73,16 +79,36 @@ func (m *messenger) outcome(ctx context.Context, o notify.Sent) {
 	}
 }
 
+// lost records that a notice was not sent.
+func (m *messenger) lost(ctx context.Context, applicationID, userID string, kind notify.NoticeKind) {
+	for event, of := range noticeKinds {
+		if of != kind {
+			continue
+		}
+		if err := m.unsent(ctx, applicationID, userID, event); err != nil {
+			m.log.Error("that a security notice was not sent was not recorded", "kind", kind, "error", err)
+		}
+	}
+}
+
+var noticeKinds = map[reauth.Event]notify.NoticeKind{
+	reauth.EventLocked: notify.NoticeLocked, reauth.EventFactorAdded: notify.NoticeFactorAdded,
+	reauth.EventFactorRemoved: notify.NoticeFactorRemoved, reauth.EventBackupUsed: notify.NoticeBackupUsed,
+}
+
+// lostFor bounds the record of a notice for which there was no room.
+const lostFor = 10 * time.Second
+
 // Tell implements reauth.Messenger.
 func (m *messenger) Tell(n reauth.Notice) {
-	kind := map[reauth.Event]notify.NoticeKind{
-		reauth.EventLocked: notify.NoticeLocked, reauth.EventFactorAdded: notify.NoticeFactorAdded,
-		reauth.EventFactorRemoved: notify.NoticeFactorRemoved, reauth.EventBackupUsed: notify.NoticeBackupUsed,
-	}[n.Event]
+	kind := noticeKinds[n.Event]
 	notice := notify.Notice{
 		Application: n.Application, User: n.User, Kind: kind, Factor: notify.Factor(n.Factor), Number: n.Address, Left: n.Left, At: m.now(), Until: n.Until,
 	}
 	if err := m.SendNotice(notice, m.Recipients(kind, n.User, n.Phones...)...); err != nil {
 		m.log.Error("a security notice was not sent", "kind", kind, "error", err)
+		ctx, cancel := context.WithTimeout(context.Background(), lostFor)
+		defer cancel()
+		m.lost(ctx, n.Application.ID, n.User.ID, kind)
 	}
 }

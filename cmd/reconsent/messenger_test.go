@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/notify"
 	"github.com/reconsent/reconsent/reauth"
 )
 
@@ -25,4 +27,24 @@ func TestACodeThatThereIsNoRoomForSaysWhenThereIs(t *testing.T) {
 	assert.Equal(t, reauth.CodeSendLimited, e.Code)
 	assert.Equal(t, now.Add(roomAfter), e.RetryAt)
 	assert.NotContains(t, err.Error(), "123456")
+}
+
+func TestANoticeThatIsLostIsRecorded(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var mailer struct{ notify.Mailer } // nothing gets so far
+	m := newMessenger(parts{now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler), mailer: mailer})
+	var lost []string
+	m.unsent = func(_ context.Context, applicationID, userID string, e reauth.Event) error {
+		lost = append(lost, applicationID+" "+userID+" "+string(e))
+		return nil
+	}
+	require.NoError(t, m.Drain(t.Context()))
+	m.Tell(reauth.Notice{Application: &consent.Application{ID: "app_1"}, User: &consent.User{ID: "ada", Email: "ada@example.org"}, Event: reauth.EventLocked})
+	assert.Equal(t, []string{"app_1 ada locked"}, lost, "no room")
+
+	lost = nil
+	for _, r := range []notify.Result{notify.ResultSent, notify.ResultGivenUp, notify.ResultFailed} {
+		m.outcome(t.Context(), notify.Sent{ApplicationID: "app_1", UserID: "bob", Kind: notify.NoticeBackupUsed, Result: r})
+	}
+	assert.Equal(t, []string{"app_1 bob backup_used", "app_1 bob backup_used"}, lost)
 }

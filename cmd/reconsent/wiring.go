@@ -117,7 +117,7 @@ func (s *system) openReauth(c config, p parts, keys *seal.Keys, targets *outboun
 		Identity: idp.New(idp.Config{HTTP: &http.Client{Timeout: providerTimeout, Transport: targets.Transport(outbound.Config{Timeout: providerTimeout})}, Now: p.now, Loopback: p.loopback}),
 		Now:      p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL, Targets: targets, NamesOptional: p.loopback,
 	})
-	s.messenger.sent = s.reauth.CodeSent
+	s.messenger.sent, s.messenger.unsent = s.reauth.CodeSent, s.reauth.NoticeUnsent
 }
 
 // passwordWorkers is how many passwords are hashed at a time: each takes up to

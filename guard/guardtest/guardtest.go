@@ -33,6 +33,8 @@ type Use struct {
 	UserID         string          `json:"user_id"`
 	SessionID      string          `json:"session_id"`
 	Operation      string          `json:"operation"`
+	Level          string          `json:"level"`
+	AfterMinutes   int             `json:"after_minutes"`
 	Details        *reauth.Details `json:"details"`
 	IdempotencyKey string          `json:"idempotency_key"`
 }
@@ -146,7 +148,8 @@ func (i *Installation) jwks(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(raw)
 }
 
-// verify uses up a proof as the installation does: once, and as it is bound.
+// verify uses up a proof as the installation does: once, as it is bound, and for
+// an operation of some level. Its application has named none.
 func (i *Installation) verify(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -165,6 +168,8 @@ func (i *Installation) verify(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") != "Bearer "+APIKey:
 		w.WriteHeader(http.StatusUnauthorized)
+	case u.Operation == "" || u.Level == "":
+		w.WriteHeader(http.StatusBadRequest)
 	case err != nil || c.Subject != u.UserID || c.Session != u.SessionID || !bound(c.Operation, u):
 		w.WriteHeader(http.StatusForbidden)
 	case used && earlier != u.IdempotencyKey:
@@ -186,7 +191,7 @@ func (i *Installation) keys() proof.KeySet {
 
 func bound(op *proof.Operation, u Use) bool {
 	if op == nil {
-		return u.Operation == "" && u.Details == nil
+		return u.Details == nil // it names no operation, and counts for any
 	}
 	digest := ""
 	if u.Details != nil {

@@ -76,6 +76,14 @@ var auditTests = []test{
 		require.ErrorIs(w, w.s.Record(w.Context(), line(w.who), l), consent.ErrExists)
 		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
 	}},
+	{"Audit/of a user, while there is one", func(w *world) {
+		app := w.who.ApplicationID
+		l := line(w.who)
+		require.NoError(w, w.s.RecordOfUser(w.Context(), app, w.who.UserID, l))
+		require.ErrorIs(w, w.s.RecordOfUser(w.Context(), app, "nobody", line(w.who)), consent.ErrNotFound)
+		require.ErrorIs(w, w.s.RecordOfUser(w.Context(), "app_other", w.who.UserID, line(w.who)), consent.ErrNotFound)
+		assert.Equal(w, []reauth.Audit{l}, w.audit(app))
+	}},
 	{"Audit/is not lost for what somebody sent", func(w *world) {
 		l := line(w.who)
 		l.DeviceID, l.Operation = "nul \x00 inside", "bad \xff utf8"
