@@ -100,13 +100,13 @@ const (
 	BucketLimited = "limited:"
 )
 
-// WindowsOf are the buckets of windows that carry a user's id, and AllowancesOf
-// what Take counts so. They go when the user is erased.
+// WindowsOf are the buckets of windows that carry a user's id. They go when the
+// user is erased.
 func WindowsOf(userID string) []string {
 	return []string{BucketCalls + userID, BucketFailures + userID, BucketSends + userID, BucketBegins + userID}
 }
 
-// AllowancesOf: see WindowsOf.
+// AllowancesOf are what Take counts under a user's id. They go likewise.
 func AllowancesOf(userID string) []string {
 	names := []string{BucketLocked + userID}
 	for l := range stretches {
