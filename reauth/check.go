@@ -106,24 +106,12 @@ func (s *Service) Check(ctx context.Context, c *Caller, ask Ask) (Checked, error
 	}
 	out.Calls, err = s.count(ctx, c.ApplicationID, BucketCalls+c.UserID, &st.Calls, CallsLimit, CallsPer, out.At, lines...)
 	if err == nil && !out.Calls.OK {
-		if err := s.deniedCall(ctx, c, ask); err != nil {
+		if err := s.deniedBy(ctx, c, limitCalls, "", ask.Operation); err != nil {
 			return out, err
 		}
 		err = waitUntil(consent.CodeRateLimited, out.Calls.RetryAt, "This address may be asked 10 times in 5 minutes for a user.")
 	}
 	return out, err
-}
-
-// deniedCall records that a caller ran into the limit, once in a stretch of it:
-// whoever calls on must not fill the audit.
-func (s *Service) deniedCall(ctx context.Context, c *Caller, ask Ask) error {
-	first, err := s.Store.Take(ctx, c.ApplicationID, BucketLimited+c.UserID, s.now().Truncate(CallsPer), 1, 1)
-	if err != nil || !first {
-		return err
-	}
-	line := s.audit(c, ActionLimited)
-	line.Reason, line.Operation = "calls", ask.Operation
-	return s.Store.Record(ctx, line)
 }
 
 // challenge says what is missing, and what it can be proven with.

@@ -75,7 +75,7 @@ func TestTenFailuresInAnHour(t *testing.T) {
 	assert.Equal(t, first.Add(time.Hour), told[0].Until)
 	assert.Len(t, w.trail(reauth.ActionLocked), 1)
 	assert.Len(t, w.trail(reauth.ActionFailed), 10)
-	assert.Len(t, w.trail(reauth.ActionLimited), 2)
+	assert.Len(t, w.trail(reauth.ActionLimited), 1, "who goes on does not fill the audit")
 
 	w.advance(first.Add(time.Hour).Sub(w.clock.Now()) - time.Microsecond)
 	_, err = w.Sudo(ctx(w), ada, secret, "")
@@ -157,6 +157,28 @@ func TestTheBudgetOfSMS(t *testing.T) {
 	w.advance(14 * time.Hour)
 	_, err = w.SendReauthentication(ctx(w), w.in("c"), reauth.PhoneCode, 0)
 	require.NoError(t, err)
+}
+
+// What is not sent costs nothing, and is answered as if it were.
+func TestAHollowSMSLeavesTheBudget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(func(s *reauth.Settings) { s.SMSPerDay = 2 })
+	eve := func(i int) error {
+		id := "eve" + string(rune('a'+i))
+		w.user(&w.app, id)
+		_, err := w.SendVerification(ctx(w), w.of(&w.app, map[string]any{"sub": id}), reauth.PhoneCode, "+442071838750")
+		return err
+	}
+	for i := range 5 {
+		require.NoError(t, eve(i))
+	}
+	for i := range 2 {
+		_, err := w.SendReauthentication(ctx(w), w.in(string(rune('a'+i))), reauth.PhoneCode, 0)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 2, w.sent())
+	assert.Equal(t, time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC), w.refused(reauth.CodeSendLimited, eve(5)).RetryAt)
 }
 
 func TestTheChainWaitsAMinute(t *testing.T) {
@@ -292,4 +314,92 @@ func TestACodeForWhichThereIsNoRoom(t *testing.T) {
 	w.post.full = false
 	_, err = w.SendReauthentication(ctx(w), w.caller(nil), reauth.EmailCode, time.Minute)
 	require.NoError(t, err, "the one that was not sent is in nobody's way")
+}
+
+// Nothing that comes to nothing counts: neither for the user, nor for the budget.
+func TestACodeThatIsNotMadeIsNotCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(func(s *reauth.Settings) { s.SMSPerDay = 2 })
+	ada := w.caller(nil)
+	send := func(s *reauth.Service) error {
+		_, err := s.SendReauthentication(ctx(w), ada, reauth.PhoneCode, time.Minute)
+		return err
+	}
+	w.post.full = true
+	for range 7 {
+		e := w.refused(reauth.CodeSendLimited, send(w.Service))
+		require.Equal(t, w.clock.Now().Add(30*time.Second), e.RetryAt)
+	}
+	w.post.full = false
+	// Another replica is quicker, once.
+	m := &meddler{Store: w.store}
+	m.before = func() { require.NoError(t, send(w.Service)) }
+	e := w.refused(reauth.CodeSendLimited, send(w.over(m)))
+	assert.Equal(t, w.clock.Now().Add(time.Minute), e.RetryAt)
+	w.advance(time.Minute)
+	require.NoError(t, send(w.Service), "the second SMS of the day")
+	for range 3 {
+		w.advance(time.Minute)
+		_, err := w.SendReauthentication(ctx(w), ada, reauth.EmailCode, time.Minute)
+		require.NoError(t, err, "up to the fifth code of the hour")
+	}
+	w.advance(time.Minute)
+	w.refused(reauth.CodeSendLimited, send(w.Service))
+}
+
+// Where the answer must not tell whether there is a message, what counts must not
+// either.
+func TestAVerificationWithoutRoomCountsAsAHollowOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.post.full = true
+	for _, address := range []string{"ada@example.org", "bob@example.org"} {
+		w.advance(time.Hour)
+		for range 5 {
+			_, err := w.SendVerification(ctx(w), w.caller(nil), reauth.EmailCode, address)
+			require.NoError(t, err, address)
+			w.advance(time.Minute)
+		}
+		_, err := w.SendVerification(ctx(w), w.caller(nil), reauth.EmailCode, address)
+		w.refused(reauth.CodeSendLimited, err, address)
+	}
+}
+
+func TestWhoGoesOnDoesNotFillTheAudit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 20 {
+		_, _ = w.SendReauthentication(ctx(w), w.caller(nil), reauth.EmailCode, time.Minute)
+	}
+	for i := range 20 {
+		_, _ = w.SendReauthentication(ctx(w), w.in("s"+string(rune('a'+i))), reauth.EmailCode, time.Minute)
+	}
+	for range 30 {
+		_, err := w.Sudo(ctx(w), w.caller(nil), "guess", "")
+		require.Error(t, err)
+	}
+	said := map[string]int{}
+	for _, l := range w.trail(reauth.ActionLimited) {
+		said[l.Reason]++
+	}
+	assert.Equal(t, map[string]int{"resend": 1, "sends": 1, "locked": 1}, said)
+}
+
+// A reverification leaves a line for good, so that they are not begun without end.
+func TestHowManyReverificationsBegin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	begin := func(c *reauth.Caller) error { return w.AdmitBegin(ctx(w), c) }
+	for range 100 {
+		require.NoError(t, begin(w.caller(nil)))
+	}
+	for range 5 {
+		assert.Equal(t, start.Add(10*time.Minute), w.refused(consent.CodeRateLimited, begin(w.in("s2"))).RetryAt)
+	}
+	assert.Len(t, w.trail(reauth.ActionLimited), 1)
+	w.user(&w.app, "bob")
+	require.NoError(t, begin(w.of(&w.app, map[string]any{"sub": "bob"})))
+	w.advance(10 * time.Minute)
+	require.NoError(t, begin(w.caller(nil)))
 }

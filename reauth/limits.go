@@ -60,11 +60,53 @@ func (s *Service) guess(ctx context.Context, c *Caller, failures *string) (time.
 	return at, taken, err
 }
 
+// limit is what somebody ran into, as the audit names it. The set is closed.
+type limit string
+
+const (
+	limitCalls  limit = "calls"
+	limitBegins limit = "begins"
+	limitResend limit = "resend"
+	limitSends  limit = "sends"
+	limitSMS    limit = "sms_budget"
+	limitLocked limit = "locked"
+)
+
+// stretches are how long one line of the audit stands for all of a limit's.
+var stretches = map[limit]time.Duration{
+	limitCalls: CallsPer, limitBegins: beginsPer, limitResend: codeValidity, limitSends: sendsPer, limitSMS: sendsPer, limitLocked: failuresPer,
+}
+
+func (l limit) bucket(userID string) string { return BucketLimited + string(l) + ":" + userID }
+
+// deniedBy records that a caller ran into a limit, once in a stretch of it:
+// whoever calls on must not fill the audit.
+func (s *Service) deniedBy(ctx context.Context, c *Caller, l limit, f Factor, operation string) error {
+	first, err := s.Store.Take(ctx, c.ApplicationID, l.bucket(c.UserID), s.now().Truncate(stretches[l]), 1, 1)
+	if err != nil || !first {
+		return err
+	}
+	line := s.audit(c, ActionLimited)
+	line.Reason, line.Factor, line.Operation = string(l), f, operation
+	return s.later(ctx, line)
+}
+
+// admitBegin counts a reverification that begins: each leaves a line in the
+// audit, which is never deleted. Nobody gets so far by hand.
+func (s *Service) admitBegin(ctx context.Context, c *Caller) error {
+	taken, err := s.count(ctx, c.ApplicationID, BucketBegins+c.UserID, nil, beginsLimit, beginsPer, s.now())
+	if err != nil || taken.OK {
+		return err
+	}
+	if err := s.deniedBy(ctx, c, limitBegins, "", ""); err != nil {
+		return err
+	}
+	return waitUntil(consent.CodeRateLimited, taken.RetryAt, "100 reverifications may begin in 10 minutes for a user. Go on with one that is under way.")
+}
+
 // locked is the answer to a user whose failures are used up.
 func (s *Service) locked(ctx context.Context, c *Caller, taken Taken) error {
-	line := s.audit(c, ActionLimited)
-	line.Reason = "locked"
-	if err := s.Store.Record(ctx, line); err != nil {
+	if err := s.deniedBy(ctx, c, limitLocked, "", ""); err != nil {
 		return err
 	}
 	return waitUntil(CodeLocked, taken.RetryAt, "Too many wrong answers within an hour. Nothing can be proven until then; it opens by itself.")

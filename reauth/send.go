@@ -53,9 +53,6 @@ func (s *Service) send(ctx context.Context, c *Caller, st *Standing, x sending) 
 	if err != nil {
 		return Code{}, err
 	}
-	if err := s.admit(ctx, c, x, address, now); err != nil {
-		return Code{}, err
-	}
 	digits, err := code.New(rand.Reader)
 	if err != nil {
 		return Code{}, err
@@ -75,12 +72,18 @@ func (s *Service) send(ctx context.Context, c *Caller, st *Standing, x sending) 
 	if x.hollow {
 		line.Reason = "address_not_bound"
 	}
+	if err := s.admit(ctx, c, x, address, now); err != nil {
+		return Code{}, err
+	}
 	earlier, err := s.Store.BeginCode(ctx, made, now.Add(-x.pause), line)
 	if errors.Is(err, consent.ErrBusy) {
-		return Code{}, s.tooSoon(ctx, c, x, earlier.Add(x.pause))
+		err = s.tooSoon(ctx, c, x, earlier.Add(x.pause))
 	}
-	if err != nil || x.hollow {
-		return made, usedUp(err)
+	if err != nil {
+		return Code{}, s.release(ctx, c, x, address, now, usedUp(err))
+	}
+	if x.hollow {
+		return made, nil
 	}
 	unsent := line
 	line.ID = "" // made when it is recorded
@@ -89,23 +92,25 @@ func (s *Service) send(ctx context.Context, c *Caller, st *Standing, x sending) 
 		Operation: x.operation, Details: x.details, ExpiresAt: made.ExpiresAt,
 	})
 	if err != nil {
-		return made, s.unsent(ctx, x, &made, unsent, err)
+		return made, s.unsent(ctx, c, x, &made, unsent, err)
 	}
 	return made, nil
 }
 
 // unsent ends a code for which there was no room. Where the answer must not
-// tell whether anything is sent, it is what it would have been.
-func (s *Service) unsent(ctx context.Context, x sending, made *Code, line Audit, cause error) error {
+// tell whether anything is sent, it is what it would have been, and counts for
+// its user as it would have.
+func (s *Service) unsent(ctx context.Context, c *Caller, x sending, made *Code, line Audit, cause error) error {
 	s.Log.Error("a code was not sent", "application", made.ApplicationID, "error", cause)
 	line.ID, line.Action, line.Reason = s.NewID(), ActionCodeUnsent, "no_room"
 	if x.purpose == PurposeVerification {
-		return s.Store.Record(ctx, line)
+		return errors.Join(s.Store.Record(ctx, line), s.releaseSMS(ctx, c, x, made.CreatedAt))
 	}
-	if err := s.Store.EndCode(ctx, made.ApplicationID, made.ID, s.now(), line); err != nil {
-		return usedUp(err)
+	err := usedUp(s.Store.EndCode(ctx, made.ApplicationID, made.ID, s.now(), line))
+	if err == nil {
+		err = waitUntil(CodeSendLimited, made.CreatedAt.Add(resendAfter), "Too many messages are under way. Ask again in a moment.")
 	}
-	return waitUntil(CodeSendLimited, made.CreatedAt.Add(resendAfter), "Too many messages are under way. Ask again in a moment.")
+	return s.release(ctx, c, x, made.AddressHash, made.CreatedAt, err)
 }
 
 // CodeSent records what became of a code: reason is empty where a server took
@@ -126,7 +131,7 @@ func (s *Service) NoticeUnsent(ctx context.Context, applicationID, userID string
 	})
 }
 
-// later records what turned out after the user's request was answered.
+// later records what may come after the user was erased, and then is dropped.
 func (s *Service) later(ctx context.Context, line Audit) error {
 	err := s.Store.RecordOfUser(ctx, line.ApplicationID, line.UserID, line)
 	if errors.Is(err, consent.ErrNotFound) {
@@ -136,21 +141,20 @@ func (s *Service) later(ctx context.Context, line Audit) error {
 }
 
 func (s *Service) tooSoon(ctx context.Context, c *Caller, x sending, at time.Time) error {
-	return s.limited(ctx, c, x, at, "resend", "A code was sent a moment ago. Another one can be asked for when this time is over.")
+	return s.limited(ctx, c, x, at, limitResend, "A code was sent a moment ago. Another one can be asked for when this time is over.")
 }
 
-func (s *Service) limited(ctx context.Context, c *Caller, x sending, at time.Time, reason, detail string) error {
-	line := s.audit(c, ActionLimited)
-	line.Factor, line.Reason = x.factor, reason
-	if err := s.Store.Record(ctx, line); err != nil {
+func (s *Service) limited(ctx context.Context, c *Caller, x sending, at time.Time, by limit, detail string) error {
+	if err := s.deniedBy(ctx, c, by, x.factor, x.operation); err != nil {
 		return err
 	}
 	return waitUntil(CodeSendLimited, at, detail)
 }
 
 // admit counts a code against the limits of the user and of the address, and an
-// SMS against the application's budget. What is hollow counts alike. What is
-// denied counts nowhere.
+// SMS against the application's budget. What is hollow counts alike, but for the
+// budget: it costs nothing, and is denied all the same where a real one would be.
+// What is denied counts nowhere.
 func (s *Service) admit(ctx context.Context, c *Caller, x sending, address []byte, now time.Time) (err error) {
 	var counted []string
 	defer func() {
@@ -160,27 +164,61 @@ func (s *Service) admit(ctx context.Context, c *Caller, x sending, address []byt
 			}
 		}
 	}()
-	for _, bucket := range []string{BucketSends + c.UserID, BucketAddress + hexed(address)} {
+	for _, bucket := range sendBuckets(c, address) {
 		taken, err := s.count(ctx, c.ApplicationID, bucket, nil, sendsLimit, sendsPer, now)
 		if err != nil {
 			return err
 		}
 		if !taken.OK {
-			return s.limited(ctx, c, x, taken.RetryAt, "sends", "Five codes an hour are sent to a person. Use the newest one, or wait.")
+			return s.limited(ctx, c, x, taken.RetryAt, limitSends, "Five codes an hour are sent to a person. Use the newest one, or wait.")
 		}
 		counted = append(counted, bucket)
 	}
 	if x.factor != PhoneCode {
 		return nil
 	}
-	day, most := now.Truncate(24*time.Hour), c.Tenant.SMSPerDay
-	if most == 0 {
+	day, most := c.Tenant.smsBudget(now)
+	n := 1
+	if x.hollow {
+		n, most = 0, most-1 // is one left?
+	}
+	ok, err := s.Store.Take(ctx, c.ApplicationID, allowanceSMS, day, n, most)
+	if err == nil && !ok {
+		return s.limited(ctx, c, x, day.Add(24*time.Hour), limitSMS, "The application's budget of SMS for today is used up. Use another factor.")
+	}
+	return err
+}
+
+// sendBuckets are the windows that a code counts in.
+func sendBuckets(c *Caller, address []byte) []string {
+	return []string{BucketSends + c.UserID, BucketAddress + hexed(address)}
+}
+
+// allowanceSMS is an application's budget of SMS, as Take counts it.
+const allowanceSMS = "code_sms"
+
+// smsBudget is how many SMS with codes may be sent on the day of now.
+func (t *Tenant) smsBudget(now time.Time) (day time.Time, most int) {
+	if most = t.SMSPerDay; most == 0 {
 		most = DefaultSMSPerDay
 	}
-	ok, err := s.Store.Take(ctx, c.ApplicationID, "code_sms", day, 1, most)
-	if err == nil && !ok {
-		return s.limited(ctx, c, x, day.Add(24*time.Hour), "sms_budget", "The application's budget of SMS for today is used up. Use another factor.")
+	return now.Truncate(24 * time.Hour), most
+}
+
+// release gives back what admit counted for a code that came to nothing.
+func (s *Service) release(ctx context.Context, c *Caller, x sending, address []byte, at time.Time, cause error) error {
+	for _, bucket := range sendBuckets(c, address) {
+		cause = s.giveBack(ctx, c, bucket, at, cause)
 	}
+	return errors.Join(cause, s.releaseSMS(ctx, c, x, at))
+}
+
+func (s *Service) releaseSMS(ctx context.Context, c *Caller, x sending, at time.Time) error {
+	if x.factor != PhoneCode || x.hollow {
+		return nil
+	}
+	day, most := c.Tenant.smsBudget(at)
+	_, err := s.Store.Take(ctx, c.ApplicationID, allowanceSMS, day, -1, most)
 	return err
 }
 

@@ -129,6 +129,8 @@ const (
 	failuresPer   = time.Hour
 	sendsLimit    = 5
 	sendsPer      = time.Hour
+	beginsLimit   = 100
+	beginsPer     = 10 * time.Minute
 )
 
 // Of GET /reauthenticate, so many calls are answered in a stretch of time.

@@ -91,12 +91,29 @@ const (
 	BucketFailures = "failures:" // over all factors, by user
 	BucketSends    = "sends:"    // of codes, by user
 	BucketAddress  = "address:"  // of codes, by fingerprint of the address
+	BucketBegins   = "begins:"   // of reverifications, by user
 	// BucketLocked is by user too, but counted with Take: that the user was told
 	// of a lock.
 	BucketLocked = "locked:"
-	// BucketLimited likewise: that a denied call stands in the audit.
+	// BucketLimited likewise, by limit and user: that whoever ran into it stands in
+	// the audit.
 	BucketLimited = "limited:"
 )
+
+// WindowsOf are the buckets of windows that carry a user's id. They go when the
+// user is erased.
+func WindowsOf(userID string) []string {
+	return []string{BucketCalls + userID, BucketFailures + userID, BucketSends + userID, BucketBegins + userID}
+}
+
+// AllowancesOf are what Take counts under a user's id. They go likewise.
+func AllowancesOf(userID string) []string {
+	names := []string{BucketLocked + userID}
+	for l := range stretches {
+		names = append(names, l.bucket(userID))
+	}
+	return names
+}
 
 // Standings read who is asking, and count what they do.
 type Standings interface {
@@ -109,7 +126,8 @@ type Standings interface {
 	// or was emptied. Without lines it is one statement.
 	SwapWindow(ctx context.Context, applicationID, bucket, old, changed string, at time.Time, log ...Audit) (bool, error)
 	// Take counts n of what in a period against most, and reports whether so many
-	// were left. Only the latest period of each is kept.
+	// were left. Only the latest period of each is kept. A negative n gives back,
+	// and with 0 nothing is taken: most is then what must not be over.
 	Take(ctx context.Context, applicationID, what string, period time.Time, n, most int) (bool, error)
 	// Clear ends all that is live of a session, or of all sessions of a user
 	// where SessionID is empty: codes, reverifications, proofs, step tokens, and

@@ -7,11 +7,16 @@ package sqlstore
 var eraseReauth = []*statement{
 	eraseOf("reauth_sessions"), eraseOf("reauth_codes"), eraseOf("reverifications"), eraseOf("factors"), eraseOf("backup_codes"),
 	eraseOf("step_tokens"), eraseOf("proofs"),
-	both(`DELETE FROM reauth_windows WHERE application_id = :app AND bucket IN (:calls, :failures, :sends)`),
-	both(`DELETE FROM allowances WHERE application_id = :app AND name IN (:locked, :limited)`),
+	eraseNamed("reauth_windows", "bucket", ":windows"),
+	eraseNamed("allowances", "name", ":allowances"),
 	pseudonymAudit, // after all that somebody may write a line with in this moment
 }
 
 func eraseOf(table string) *statement {
 	return both(`DELETE FROM ` + table + ` WHERE application_id = :app AND user_id = :user`)
+}
+
+func eraseNamed(table, column, names string) *statement {
+	begin := `DELETE FROM ` + table + ` WHERE application_id = :app AND ` + column
+	return sideBySide(begin+` = ANY(CAST(`+names+` AS TEXT[]))`, begin+` IN (SELECT value FROM json_each(`+names+`))`)
 }

@@ -156,8 +156,8 @@ func (q query) lockUser(ctx context.Context, arg args) (bool, error) {
 
 // EraseUser implements consent.Users.
 func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error {
-	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym, "user": userID, "locked": reauth.BucketLocked + userID, "limited": reauth.BucketLimited + userID,
-		"calls": reauth.BucketCalls + userID, "failures": reauth.BucketFailures + userID, "sends": reauth.BucketSends + userID}
+	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym, "user": userID,
+		"windows": keys(s.dialect, reauth.WindowsOf(userID)), "allowances": keys(s.dialect, reauth.AllowancesOf(userID))}
 	return s.atomic(ctx, func(q query) error {
 		known, err := q.lockUser(ctx, arg)
 		if err != nil {

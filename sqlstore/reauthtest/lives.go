@@ -1,6 +1,7 @@
 package reauthtest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -83,14 +84,16 @@ func (w *world) full(who reauth.Who) (live, reauth.FactorRecord) {
 	f := w.enrolled(who, reauth.KindBackupCodes, "a", "b")
 	l := w.live(who)
 	w.proved(who, prove(reauth.Password, reauth.First, "", at(time.Minute)))
-	for _, bucket := range []string{reauth.BucketCalls, reauth.BucketFailures, reauth.BucketSends} {
-		ok, err := w.s.SwapWindow(w.Context(), who.ApplicationID, bucket+who.UserID, "", "1", at(0), line(who))
+	for _, bucket := range reauth.WindowsOf(who.UserID) {
+		ok, err := w.s.SwapWindow(w.Context(), who.ApplicationID, bucket, "", "1", at(0), line(who))
 		require.NoError(w, err)
 		require.True(w, ok)
 	}
-	ok, err := w.s.Take(w.Context(), who.ApplicationID, reauth.BucketLocked+who.UserID, zero, 1, 1)
-	require.NoError(w, err)
-	require.True(w, ok)
+	for _, name := range reauth.AllowancesOf(who.UserID) {
+		ok, err := w.s.Take(w.Context(), who.ApplicationID, name, zero, 1, 1)
+		require.NoError(w, err)
+		require.True(w, ok)
+	}
 	return l, f
 }
 
@@ -110,10 +113,15 @@ var eraseTests = []test{
 		u := w.put(w.who)
 		assert.Equal(w, reauth.Standing{User: u}, w.standing(w.who))
 		assert.Empty(w, w.unused(w.who))
-		assert.Empty(w, w.window(reauth.BucketSends+w.who.UserID))
-		ok, err := w.s.Take(w.Context(), app, reauth.BucketLocked+w.who.UserID, zero, 1, 1)
-		require.NoError(w, err)
-		assert.True(w, ok)
+		for _, bucket := range reauth.WindowsOf(w.who.UserID) {
+			assert.Empty(w, w.window(bucket), bucket)
+			assert.NotEmpty(w, w.window(strings.TrimSuffix(bucket, w.who.UserID)+other.UserID), bucket)
+		}
+		for _, name := range reauth.AllowancesOf(w.who.UserID) {
+			ok, err := w.s.Take(w.Context(), app, name, zero, 1, 1)
+			require.NoError(w, err)
+			assert.True(w, ok, name)
+		}
 		for what, look := range map[string]func() error{
 			"factor":         func() error { _, err := w.s.Factor(w.Context(), app, w.who.UserID, f.ID); return err },
 			"code":           func() error { _, err := w.s.TryCode(w.Context(), app, l.code.ID, at(0)); return err },
@@ -138,7 +146,7 @@ var eraseTests = []test{
 				assert.Equal(w, "rev_1", l.Subject)
 			}
 		}
-		assert.Equal(w, 4, pseudonyms)
+		assert.Equal(w, len(reauth.WindowsOf(""))+1, pseudonyms, "a line for each window, and one of the end of the sessions")
 		assert.Len(w, w.audit(app), lines+pseudonyms)
 		assert.Equal(w, bystander, w.standing(other))
 		require.NoError(w, w.s.EraseUser(w.Context(), app, w.who.UserID, "erased_1"))
