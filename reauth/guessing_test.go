@@ -390,7 +390,10 @@ func TestWhoGoesOnDoesNotFillTheAudit(t *testing.T) {
 func TestHowManyReverificationsBegin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	begin := func(c *reauth.Caller) error { return w.AdmitBegin(ctx(w), c) }
+	begin := func(c *reauth.Caller) error {
+		_, err := w.Begin(ctx(w), c, reauth.Begin{Ask: reauth.Ask{Level: "medium"}})
+		return err
+	}
 	for range 100 {
 		require.NoError(t, begin(w.caller(nil)))
 	}

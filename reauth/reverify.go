@@ -77,6 +77,9 @@ func (s *Service) Begin(ctx context.Context, c *Caller, in Begin) (View, error) 
 	} else if r.Bound() {
 		return View{}, invalid("details", "This level is bound to a payment: give details with payee, amount and currency.")
 	}
+	if err := s.admitBegin(ctx, c); err != nil {
+		return View{}, err
+	}
 	line := s.audit(c, ActionStarted)
 	line.Level, line.Operation, line.Subject = rv.Level, in.Operation, rv.ID
 	usable := s.usable(c.Tenant, &st)
