@@ -31,6 +31,7 @@ func TestReauthReadsIndexes(t *testing.T) {
 			for k, v := range map[string]any{
 				"calls": "calls:user_7", "failures": "failures:user_7", "sends": "sends:user_7", "bucket": "calls:user_7", "old": "1", "changed": "2",
 				"kept": 9, "at": 5, "now": 5, "id": "x", "before": 5, "limit": 10, "purpose": "enrol", "pseudonym": "p", "locked": "locked:user_7",
+				"windows": keys(s.dialect, reauth.WindowsOf("user_7")), "allowances": keys(s.dialect, reauth.AllowancesOf("user_7")),
 				"hash": []byte("x"), "last_step": 5, "secret": []byte("x"), "was": []byte("x"), "key": "k", "since": 5,
 			} {
 				arg[k] = v
@@ -81,7 +82,7 @@ func TestReauthReadsIndexes(t *testing.T) {
 				for _, line := range strings.Split(plan, "\n") {
 					assert.NotContains(t, line, "Seq Scan", name)
 					// What is left to be scanned was found before, or is no table.
-					if s.dialect == migrations.SQLite && strings.HasPrefix(line, "SCAN ") {
+					if s.dialect == migrations.SQLite && strings.HasPrefix(line, "SCAN ") && !strings.Contains(line, "json_each") {
 						assert.Contains(t, line, " USING ", name)
 					}
 				}

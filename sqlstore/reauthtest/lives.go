@@ -196,7 +196,7 @@ var tidyTests = []test{
 		assert.Zero(w, w.endedAt(l))
 		assert.Len(w, w.standing(w.who).Proven, 1)
 		assert.Len(w, w.standing(w.who).Factors, 1)
-		assert.Len(w, w.audit(w.who.ApplicationID), 3)
+		assert.Len(w, w.audit(w.who.ApplicationID), 4)
 	}},
 	{"Tidy/use keeps a window and a session", func(w *world) {
 		bucket := name("bucket")
