@@ -145,7 +145,7 @@ test('the code of /user/reauthenticate goes along with the new password', { time
   const code = await codeTo(dev, email)
   assert.equal((await fault(patch(not(code)))).error_description, 'factor_incorrect')
   assert.deepEqual(await patch(code), {})
-  assert.equal((await fault(patch(code))).error_description, 'code_expired')
+  assert.equal((await fault(patch(code))).error_description, 'proof_used')
 })
 
 test("somebody else's address is answered alike, and sent nothing", { timeout }, async () => {

@@ -57,8 +57,8 @@ test('a code comes by mail, and is good once as nonce', { timeout }, async () =>
   assert.equal(error, null)
   assert.equal(data.user?.id, user.id)
   const again = await client.updateUser({ password: 'another-one-2', nonce })
-  assert.equal(again.error?.status, 422)
-  assert.equal(again.error?.code, 'code_expired')
+  assert.equal(again.error?.status, 409)
+  assert.equal(again.error?.code, 'proof_used')
   assert.equal(application.calls('PUT /user').length, 3)
 })
 
