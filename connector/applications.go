@@ -49,7 +49,7 @@ func (c *Connector) checkApplication(app *consent.Application) error {
 	if !slugForm.MatchString(app.Slug) {
 		faults = append(faults, fmt.Errorf("short name %q: want 1 to 32 of a-z, 0-9 and -, not at either end", app.Slug))
 	}
-	if app.Name == "" || len(app.Name) > maxName || !plainText(app.Name) {
+	if app.Name == "" || len(app.Name) > maxName || !consent.PlainText(app.Name) {
 		faults = append(faults, errors.New("name: want 1 to 200 bytes of text; people see it on pages and in mails"))
 	}
 	for _, uri := range app.RedirectURIs {

@@ -52,7 +52,7 @@ func (c *Connector) ReceiveWebhook(ctx context.Context, providerName, applicatio
 	default:
 		return fromProvider(err, nil)
 	}
-	if said.ID == "" || len(said.ID) > maxField || len(said.CredentialsID) > maxField || !plainText(said.ID) || !plainText(said.CredentialsID) {
+	if said.ID == "" || len(said.ID) > maxField || len(said.CredentialsID) > maxField || !consent.PlainText(said.ID) || !consent.PlainText(said.CredentialsID) {
 		return invalid("", "This webhook names no event, or none that can be kept.")
 	}
 	now := c.now()

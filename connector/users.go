@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/text/language"
 
@@ -64,9 +63,9 @@ const (
 
 func checkContact(userID string, in Contact) error {
 	switch {
-	case userID == "" || len(userID) > maxID || !plainText(userID):
+	case userID == "" || len(userID) > maxID || !consent.PlainText(userID):
 		return invalid("id", "The user id is empty, longer than 256 bytes, or holds control characters.")
-	case len(in.Name) > maxName || !plainText(in.Name):
+	case len(in.Name) > maxName || !consent.PlainText(in.Name):
 		return invalid("name", "name is longer than 200 bytes, or holds control characters.")
 	}
 	if in.PasswordHash != "" {
@@ -107,18 +106,13 @@ func checkEmail(s string) error {
 		return invalid("email", "email holds characters beyond ASCII, which not every mail server accepts; write the domain in its xn-- form.")
 	}
 	addr, err := mail.ParseAddress(s)
-	if err != nil || addr.Address != s || len(s) > maxEmail || !plainText(s) {
+	if err != nil || addr.Address != s || len(s) > maxEmail || !consent.PlainText(s) {
 		return invalid("email", "email is no single address, like ada@example.org, of at most 254 bytes.")
 	}
 	if local, domain, _ := strings.Cut(s, "@"); len(local) > maxLocal || strings.HasPrefix(domain, "[") {
 		return invalid("email", "email has more than 64 bytes before the @, or a number in the place of a domain.")
 	}
 	return nil
-}
-
-// plainText refuses what has no place in one line of text.
-func plainText(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func contains(list []string, s string) bool { return slices.Contains(list, s) }

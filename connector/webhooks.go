@@ -73,7 +73,7 @@ func (c *Connector) checkEndpoint(uri string, events []string) ([]consent.EventT
 }
 
 func (c *Connector) checkTarget(uri string) error {
-	if uri == "" || len(uri) > maxURL || !plainText(uri) {
+	if uri == "" || len(uri) > maxURL || !consent.PlainText(uri) {
 		return invalid("url", fmt.Sprintf("url is empty, longer than %d bytes, or holds control characters.", maxURL))
 	}
 	u, err := url.Parse(uri)

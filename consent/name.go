@@ -3,6 +3,7 @@ package consent
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // LongestName is how much of a name is kept and shown, in characters.
@@ -24,4 +25,10 @@ func OneLine(s string) string {
 		s = strings.TrimSpace(string(runes[:LongestName-1])) + "…"
 	}
 	return s
+}
+
+// PlainText refuses what has no place in one line of text: control characters,
+// and what is no UTF-8.
+func PlainText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

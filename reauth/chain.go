@@ -46,12 +46,6 @@ func (s *Service) SendReauthentication(ctx context.Context, c *Caller, f Factor,
 	return s.send(ctx, c, &st, x)
 }
 
-// Pauses between two codes, by who asks (reauth-wire.md 7).
-const (
-	ResendAfter      = resendAfter
-	ChainResendAfter = chainResendAfter
-)
-
 // SendVerification sends a code to an address, if it is the caller's, and
 // answers the same if it is not.
 func (s *Service) SendVerification(ctx context.Context, c *Caller, f Factor, address string) (Code, error) {
@@ -59,7 +53,7 @@ func (s *Service) SendVerification(ctx context.Context, c *Caller, f Factor, add
 	if err != nil {
 		return Code{}, err
 	}
-	x := sending{factor: f, purpose: PurposeVerification, pause: chainResendAfter, to: address}
+	x := sending{factor: f, purpose: PurposeVerification, pause: ChainResendAfter, to: address}
 	bound := st.User.Email
 	if f == PhoneCode {
 		bound = st.User.Phone

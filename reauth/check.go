@@ -63,7 +63,7 @@ func (t *Tenant) requirement(a Ask, byDefault string) (Requirement, error) {
 }
 
 func checkOperation(name string) error {
-	if len(name) > maxOperation || !plainText(name) {
+	if len(name) > maxOperation || !consent.PlainText(name) {
 		return invalid("operation", "operation is longer than 100 bytes, or holds control characters.")
 	}
 	return nil

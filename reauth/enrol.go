@@ -94,7 +94,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	if err != nil {
 		return Enrollment{}, err
 	}
-	if len(label) > maxOperation || !plainText(label) {
+	if len(label) > maxOperation || !consent.PlainText(label) {
 		return Enrollment{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
 	}
 	if err := s.mayEnrol(c.Tenant, &st, kind, &number); err != nil {
@@ -150,7 +150,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 		out.Factor.Left = len(out.Codes)
 		s.tellChange(c, &st, EventFactorAdded, &f.EnrolledFactor)
 	case KindPhone:
-		x := sending{factor: PhoneCode, purpose: PurposeEnrol, subject: f.ID, to: number, operation: "", pause: resendAfter}
+		x := sending{factor: PhoneCode, purpose: PurposeEnrol, subject: f.ID, to: number, operation: "", pause: ResendAfter}
 		_, err = s.send(ctx, c, &st, x)
 		out.SentTo = MaskPhone(number)
 	}

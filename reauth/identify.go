@@ -33,7 +33,7 @@ func (s *Service) Identify(ctx context.Context, r Request) (*Caller, error) {
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return nil, refuse(CodeTokenMissing, "Send one header Authorization: Bearer <token of the user>.")
 	}
-	if len(r.DeviceID) > maxDevice || !plainText(r.DeviceID) {
+	if len(r.DeviceID) > maxDevice || !consent.PlainText(r.DeviceID) {
 		return nil, invalid("x-device-id", "x-device-id is longer than 256 bytes, or holds control characters.")
 	}
 	t, err := s.tenant(ctx, token, r.Applications)
@@ -68,7 +68,9 @@ func (s *Service) OfBackend(ctx context.Context, applicationID, userID, sessionI
 	return &Caller{Tenant: t, Who: Who{ApplicationID: t.ID, UserID: userID, SessionID: sessionID}, IPPrefix: ipPrefix}, nil
 }
 
-func named(s string) bool { return s != "" && len(s) <= 1024 && len([]rune(s)) <= 256 && plainText(s) }
+func named(s string) bool {
+	return s != "" && len(s) <= 1024 && len([]rune(s)) <= 256 && consent.PlainText(s)
+}
 
 // tokenRefused says why a token is not taken, and nothing of what stands in it.
 func tokenRefused(err error) error {

@@ -89,25 +89,25 @@ func (s *Service) kept(rv *Reverification, sealed consent.Sealed) (trip, error) 
 }
 
 // abroad finds the reverification that a browser's secret names: slug, id, and
-// what only that browser has.
-func (s *Service) abroad(ctx context.Context, text string) (*Tenant, Reverification, error) {
+// what only that browser has, which is returned too.
+func (s *Service) abroad(ctx context.Context, text string) (*Tenant, Reverification, string, error) {
 	gone := refuse(CodeReverificationEnded, "This sign-in has expired, or was used. Go back to the application and try again.")
 	parts := strings.SplitN(text, ".", 3)
 	if len(parts) != 3 {
-		return nil, Reverification{}, gone
+		return nil, Reverification{}, "", gone
 	}
 	t, err := s.byID(ctx, parts[0])
 	if errors.Is(err, consent.ErrNotFound) {
-		return nil, Reverification{}, gone
+		return nil, Reverification{}, "", gone
 	}
 	if err != nil {
-		return nil, Reverification{}, err
+		return nil, Reverification{}, "", err
 	}
 	rv, err := s.Store.ReverificationByID(ctx, t.ID, parts[1])
 	if errors.Is(err, consent.ErrNotFound) || err == nil && (!rv.EndedAt.IsZero() || !rv.CompletedAt.IsZero() || !s.now().Before(rv.ExpiresAt) || len(rv.Prepared) == 0) {
-		return nil, Reverification{}, gone
+		return nil, Reverification{}, "", gone
 	}
-	return t, rv, err
+	return t, rv, parts[2], err
 }
 
 func (s *Service) provider(t *Tenant) *idp.Provider {
@@ -120,11 +120,10 @@ func (s *Service) provider(t *Tenant) *idp.Provider {
 // StartTrip takes a browser's ticket and says where to send it, and the value of
 // the cookie that it has to come back with. A ticket is good once.
 func (s *Service) StartTrip(ctx context.Context, ticket string) (uri, cookie string, err error) {
-	t, rv, err := s.abroad(ctx, ticket)
+	t, rv, token, err := s.abroad(ctx, ticket)
 	if err != nil {
 		return "", "", err
 	}
-	_, _, token := cut3(ticket)
 	hash, err := s.Keys.Fingerprint(purposeTicket, []byte(token))
 	if err != nil {
 		return "", "", err
@@ -153,12 +152,6 @@ func (s *Service) StartTrip(ctx context.Context, ticket string) (uri, cookie str
 	return begun.URL, cookie, s.keep(ctx, &rv, was)
 }
 
-func cut3(s string) (a, b, c string) {
-	a, s, _ = strings.Cut(s, ".")
-	b, c, _ = strings.Cut(s, ".")
-	return a, b, c
-}
-
 // Returned is where a browser goes on that came back.
 type Returned struct {
 	Application *consent.Application
@@ -170,7 +163,7 @@ type Returned struct {
 // FinishTrip judges what a browser brings back. Beside an error, Returned says
 // where to go on, where that is known.
 func (s *Service) FinishTrip(ctx context.Context, query url.Values, cookie string) (Returned, error) {
-	t, rv, err := s.abroad(ctx, query.Get("state"))
+	t, rv, _, err := s.abroad(ctx, query.Get("state"))
 	if err != nil {
 		return Returned{}, err
 	}

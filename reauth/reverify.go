@@ -36,10 +36,6 @@ type View struct {
 type Begin struct {
 	Ask
 	Details *Details
-	// ByBackend is set where the application's backend began it. Only then may
-	// details of a level that wants them be taken as they are; those of a browser
-	// are held against the backend's when the proof is used.
-	ByBackend bool
 }
 
 // Begin starts a user on the way to a level.
@@ -103,7 +99,7 @@ func (s *Service) Begin(ctx context.Context, c *Caller, in Begin) (View, error) 
 func (s *Service) reachable(r Requirement, rv *Reverification, usable []Usable) error {
 	first := slices.ContainsFunc(usable, func(u Usable) bool { return u.Role == First })
 	second := slices.ContainsFunc(usable, func(u Usable) bool { return u.Role == Second })
-	needsFirst, needsSecond := rv.wants(r)
+	needsFirst, needsSecond := needs(Ages{}, EnrolmentOf(rv.SecondEnrolled), r.Factors)
 	ok := (!needsFirst || first) && (!needsSecond || second)
 	if r.SCA {
 		var all []Proven
@@ -116,16 +112,6 @@ func (s *Service) reachable(r Requirement, rv *Reverification, usable []Usable) 
 		return nil
 	}
 	return refuse(CodeNoFactorAvailable, "The user has nothing to prove this level with. Register an e-mail address, a phone number or a password hash with PUT /v1/users/{id}, or have them enrol a passkey or a second factor with POST /v1/factors.")
-}
-
-// wants says which factors a reverification asks for: without a second one
-// enrolled, the first stands in.
-func (rv *Reverification) wants(r Requirement) (first, second bool) {
-	first, second = r.Factors == FirstFactor || r.Factors == MultiFactor, r.Factors == SecondFactor || r.Factors == MultiFactor
-	if second && !rv.SecondEnrolled {
-		first, second = true, false
-	}
-	return first, second
 }
 
 // status judges what was proven in a reverification, and nothing else: what the
@@ -296,7 +282,7 @@ func (r Role) other() Role {
 }
 
 func (s *Service) prepareCode(ctx context.Context, c *Caller, st *Standing, rv *Reverification, f Factor, role Role) (Prepared, error) {
-	x := sending{factor: f, purpose: PurposeReverification, subject: rv.ID, operation: rv.Operation, pause: resendAfter, to: st.User.Email}
+	x := sending{factor: f, purpose: PurposeReverification, subject: rv.ID, operation: rv.Operation, pause: ResendAfter, to: st.User.Email}
 	mask := maskEmail
 	if f == PhoneCode {
 		if mask, x.to = MaskPhone, st.User.Phone; role == Second {
@@ -318,7 +304,8 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	if err != nil {
 		return View{}, err
 	}
-	if err := s.answerable(ctx, c, &rv, in); err != nil {
+	codeID, err := s.answerable(ctx, c, &rv, in)
+	if err != nil {
 		return View{}, err
 	}
 	ctx, done := outlasting(ctx)
@@ -329,7 +316,7 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	}
 	line := s.audit(c, ActionSucceeded)
 	line.Factor, line.Level, line.Operation, line.Subject = in.Strategy, rv.Level, rv.Operation, rv.ID
-	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line}}
+	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, CodeID: codeID, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line}}
 	proven := Proven{Factor: in.Strategy, Role: role, At: won.At}
 	wrong, err := s.judge(ctx, c, &st, &rv, in, &proven, &won)
 	if err != nil {
@@ -371,34 +358,28 @@ func (s *Service) succeed(ctx context.Context, c *Caller, st *Standing, rv *Reve
 
 // answerable refuses what nothing waits for before it takes a failure: whoever
 // holds a stolen token must not fill the user's window with answers that cost
-// nothing.
-func (s *Service) answerable(ctx context.Context, c *Caller, rv *Reverification, in Proof) error {
+// nothing. It returns the id of the code that is answered, where one is.
+func (s *Service) answerable(ctx context.Context, c *Caller, rv *Reverification, in Proof) (codeID string, err error) {
 	switch in.Strategy {
 	case EmailCode, PhoneCode:
-		_, err := s.liveCode(ctx, c, rv, in.Strategy)
-		return err
+		live, err := s.Store.LiveCode(ctx, c.Who, PurposeReverification, s.now())
+		if errors.Is(err, consent.ErrNotFound) || err == nil && (live.Subject != rv.ID || live.Factor != in.Strategy) {
+			return "", refuse(CodeNotPrepared, "No code of this kind was sent for this reverification, or it has expired. Ask for one with prepare.")
+		}
+		return live.ID, err
 	case Passkey:
 		if len(rv.Prepared) == 0 {
-			return refuse(CodeNotPrepared, "No challenge waits for an answer. Ask for one with prepare.")
+			return "", refuse(CodeNotPrepared, "No challenge waits for an answer. Ask for one with prepare.")
 		}
 		if len(in.Credential) == 0 {
-			return invalid("credential", "credential is missing.")
+			return "", invalid("credential", "credential is missing.")
 		}
 	case IDP:
-		return refuse(CodeNotPrepared, "This strategy is proven where prepare sends the browser.")
+		return "", refuse(CodeNotPrepared, "This strategy is proven where prepare sends the browser.")
 	case Password, TOTP, BackupCode:
 		// always
 	}
-	return nil
-}
-
-// liveCode is the code that was sent for a reverification.
-func (s *Service) liveCode(ctx context.Context, c *Caller, rv *Reverification, f Factor) (Code, error) {
-	live, err := s.Store.LiveCode(ctx, c.Who, PurposeReverification, s.now())
-	if errors.Is(err, consent.ErrNotFound) || err == nil && (live.Subject != rv.ID || live.Factor != f) {
-		return live, refuse(CodeNotPrepared, "No code of this kind was sent for this reverification, or it has expired. Ask for one with prepare.")
-	}
-	return live, err
+	return "", nil
 }
 
 // wrong is why an answer does not count.
@@ -419,7 +400,7 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 		}
 		return &wrong{"wrong_password", "This password is not the user's.", failuresLimit}, nil
 	case EmailCode, PhoneCode:
-		return s.judgeCode(ctx, c, st, rv, in, p, won)
+		return s.judgeCode(ctx, c, st, in, p, won)
 	case TOTP:
 		return s.judgeTOTP(ctx, c, in.Code, p, won)
 	case BackupCode:
@@ -431,12 +412,8 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 	}
 }
 
-func (s *Service) judgeCode(ctx context.Context, c *Caller, st *Standing, rv *Reverification, in Proof, p *Proven, won *Success) (*wrong, error) {
-	live, err := s.liveCode(ctx, c, rv, in.Strategy)
-	if err != nil {
-		return nil, err
-	}
-	made, right, left, err := s.opens(ctx, c.ApplicationID, live.ID, in.Code)
+func (s *Service) judgeCode(ctx context.Context, c *Caller, st *Standing, in Proof, p *Proven, won *Success) (*wrong, error) {
+	made, right, left, err := s.opens(ctx, c.ApplicationID, won.CodeID, in.Code)
 	if err != nil {
 		return nil, err
 	}
@@ -446,7 +423,6 @@ func (s *Service) judgeCode(ctx context.Context, c *Caller, st *Standing, rv *Re
 	if err := s.stillBound(c, st, &made); err != nil {
 		return nil, err
 	}
-	won.CodeID = made.ID
 	p.Ref = refOf(made.AddressHash)
 	return nil, nil
 }

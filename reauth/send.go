@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"time"
@@ -108,7 +109,7 @@ func (s *Service) unsent(ctx context.Context, c *Caller, x sending, made *Code, 
 	}
 	err := usedUp(s.Store.EndCode(ctx, made.ApplicationID, made.ID, s.now(), line))
 	if err == nil {
-		err = waitUntil(CodeSendLimited, made.CreatedAt.Add(resendAfter), "Too many messages are under way. Ask again in a moment.")
+		err = waitUntil(CodeSendLimited, made.CreatedAt.Add(ResendAfter), "Too many messages are under way. Ask again in a moment.")
 	}
 	return s.release(ctx, c, x, made.AddressHash, made.CreatedAt, err)
 }
@@ -191,7 +192,7 @@ func (s *Service) admit(ctx context.Context, c *Caller, x sending, address []byt
 
 // sendBuckets are the windows that a code counts in.
 func sendBuckets(c *Caller, address []byte) []string {
-	return []string{BucketSends + c.UserID, BucketAddress + hexed(address)}
+	return []string{BucketSends + c.UserID, BucketAddress + hex.EncodeToString(address)}
 }
 
 // allowanceSMS is an application's budget of SMS, as Take counts it.

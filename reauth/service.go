@@ -120,8 +120,6 @@ func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microseco
 const (
 	codeValidity           = 5 * time.Minute
 	reverificationValidity = 10 * time.Minute
-	resendAfter            = 30 * time.Second
-	chainResendAfter       = time.Minute
 	verificationValidity   = 10 * time.Minute
 	sudoValidity           = 15 * time.Minute
 
@@ -131,6 +129,12 @@ const (
 	sendsPer      = time.Hour
 	beginsLimit   = 100
 	beginsPer     = 10 * time.Minute
+)
+
+// Pauses between two codes, by who asks (reauth-wire.md 7).
+const (
+	ResendAfter      = 30 * time.Second
+	ChainResendAfter = time.Minute // CloudBase's chain
 )
 
 // Of GET /reauthenticate, so many calls are answered in a stretch of time.

@@ -97,7 +97,7 @@ func (in *Use) check() error {
 		return invalid("proof", "Give one of proof, code and sudo_token.")
 	case in.Operation == "":
 		return invalid("operation", "operation is missing: say what is about to be done.")
-	case len(in.IdempotencyKey) > maxKey || !plainText(in.IdempotencyKey):
+	case len(in.IdempotencyKey) > maxKey || !consent.PlainText(in.IdempotencyKey):
 		return invalid("idempotency_key", "idempotency_key is longer than 256 bytes, or holds control characters.")
 	}
 	if err := checkOperation(in.Operation); err != nil {
@@ -367,8 +367,12 @@ func (s *Service) enough(ctx context.Context, c *Caller, st *Standing, in Use, p
 func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, answer Answer) (Used, error) {
 	live, err := s.Store.LiveCode(ctx, c.Who, PurposeReauthenticate, s.now())
 	if errors.Is(err, consent.ErrNotFound) {
-		if used, err := s.usedBefore(ctx, c, in.Code); used || err != nil {
-			return Used{}, errors.Join(err, s.deny(ctx, c, in, "code_used", refuse(CodeProofUsed, "This code was used already.")))
+		used, err := s.usedBefore(ctx, c, in.Code)
+		if err != nil {
+			return Used{}, err
+		}
+		if used {
+			return Used{}, s.deny(ctx, c, in, "code_used", refuse(CodeProofUsed, "This code was used already."))
 		}
 		return Used{}, s.deny(ctx, c, in, "no_code", refuse(CodeCodeExpired, "No code is live for this session: it was used, has expired, or none was sent."))
 	}
