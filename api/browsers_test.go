@@ -6,10 +6,9 @@ import (
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/reconsent/reconsent/reauth"
 )
 
 // userRoutes are the calls that users' pages make.
@@ -101,7 +100,7 @@ func TestBrowsersReadOnlyWhatIsTheirApplications(t *testing.T) {
 
 func TestOnceAnApplicationHasNoOriginsNobodyMayCall(t *testing.T) {
 	w := newPeople(t)
-	w.settings(&w.acme, func(s *reauth.Settings) {})
+	w.settings(&w.acme, func(s *stepup.Settings) {})
 	assert.Empty(t, w.do("OPTIONS", "/reauthenticate", nil, preflight("https://acme.example", "GET")).header.Get("Access-Control-Allow-Origin"))
 }
 

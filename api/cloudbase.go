@@ -8,6 +8,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // cloudBase is where that vendor's client calls (reauth-wire.md 4).
@@ -54,21 +55,21 @@ var (
 
 // faults are the kinds of what this part of the API answers.
 var faults = map[consent.Code]fault{
-	reauth.CodeTokenMissing:        faultUnauthenticated,
-	reauth.CodeTokenInvalid:        faultUnauthenticated,
-	reauth.CodeSessionMissing:      faultUnauthenticated,
-	reauth.CodeUserUnknown:         faultUnauthenticated,
-	reauth.CodeApplicationUnknown:  faultArgument, // the token may live
-	reauth.CodeIdentityUnavailable: faultUnavailable,
-	reauth.CodeProofInvalid:        faultPermission,
-	reauth.CodeProofUsed:           faultPermission,
-	reauth.CodeProofMismatch:       faultPermission,
-	reauth.CodeFactorIncorrect:     faultCode,
-	reauth.CodeCodeExpired:         faultCode,
-	reauth.CodeLocked:              faultExhausted,
-	reauth.CodeSendLimited:         faultExhausted,
+	stepup.CodeTokenMissing:        faultUnauthenticated,
+	stepup.CodeTokenInvalid:        faultUnauthenticated,
+	stepup.CodeSessionMissing:      faultUnauthenticated,
+	stepup.CodeUserUnknown:         faultUnauthenticated,
+	stepup.CodeApplicationUnknown:  faultArgument, // the token may live
+	stepup.CodeIdentityUnavailable: faultUnavailable,
+	stepup.CodeProofInvalid:        faultPermission,
+	stepup.CodeProofUsed:           faultPermission,
+	stepup.CodeProofMismatch:       faultPermission,
+	stepup.CodeFactorIncorrect:     faultCode,
+	stepup.CodeCodeExpired:         faultCode,
+	stepup.CodeLocked:              faultExhausted,
+	stepup.CodeSendLimited:         faultExhausted,
 	consent.CodeRateLimited:        faultExhausted,
-	reauth.CodeAddressMissing:      faultPrecondition,
+	stepup.CodeAddressMissing:      faultPrecondition,
 	codeNotFound:                   faultNotFound,
 	codeMethodNotAllowed:           faultUnsupported,
 	codeInternal:                   faultInternal,
@@ -83,7 +84,7 @@ func (s *Server) cloudBaseFault(c *gin.Context, status int, e *consent.Error) {
 	if e.Code == consent.CodeInvalidRequest && e.Field == "verify_opt" {
 		f = faultVerifyOpt
 	}
-	if e.Code == reauth.CodeFactorIncorrect && e.Field == "password" {
+	if e.Code == stepup.CodeFactorIncorrect && e.Field == "password" {
 		f = faultPassword
 	}
 	c.AbortWithStatusJSON(status, Fault{Error: f.name, ErrorCode: f.code, ErrorDescription: e.Detail})
@@ -99,7 +100,7 @@ type SendRequest struct {
 type Nothing struct{}
 
 // sendReauthentication judges verify_opt before any limit.
-func (s *Server) sendReauthentication(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) sendReauthentication(c *gin.Context, caller *stepup.Caller) {
 	var req SendRequest
 	err := decodeLoosely(c, &req)
 	f := reauth.Factor(req.VerifyOpt)
@@ -107,7 +108,7 @@ func (s *Server) sendReauthentication(c *gin.Context, caller *reauth.Caller) {
 		err = invalidRequest("verify_opt", "Invalid verification method, please use phone_code or email_code")
 	}
 	if err == nil {
-		_, err = s.reauth.SendReauthentication(c.Request.Context(), caller, f, reauth.ChainResendAfter)
+		_, err = s.reauth.SendReauthentication(c.Request.Context(), caller, f, stepup.ChainResendAfter)
 	}
 	s.cloudBaseReply(c, Nothing{}, err)
 }
@@ -134,7 +135,7 @@ type VerificationSent struct {
 	ExpiresIn      int    `json:"expires_in" required:"true" description:"Seconds"`
 }
 
-func (s *Server) sendVerification(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) sendVerification(c *gin.Context, caller *stepup.Caller) {
 	var req VerificationRequest
 	err := decodeLoosely(c, &req)
 	f, address := reauth.EmailCode, req.Email
@@ -196,7 +197,7 @@ type SudoPassed struct {
 	ExpiresIn int    `json:"expires_in" required:"true" description:"Seconds"`
 }
 
-func (s *Server) sudo(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) sudo(c *gin.Context, caller *stepup.Caller) {
 	var req SudoRequest
 	err := decodeLoosely(c, &req)
 	if err == nil && (req.Password == "") == (req.VerificationToken == "") {

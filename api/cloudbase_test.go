@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // faultCodes are the numbers of CloudBase's errors.
@@ -210,7 +211,7 @@ func TestWithNothingBoundThereIsNothingToSend(t *testing.T) {
 	assert.Zero(t, w.post.sent())
 
 	w.person(w.key, "ada")
-	w.settings(&w.acme, func(s *reauth.Settings) { s.CodesOff = []reauth.Factor{reauth.EmailCode} })
+	w.settings(&w.acme, func(s *stepup.Settings) { s.CodesOff = []reauth.Factor{reauth.EmailCode} })
 	w.faulty(w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code"}`, w.vendors()), 422, "failed_precondition", 9)
 }
 

@@ -5,8 +5,7 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
-
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // What browsers may send and read (reauth-wire.md 8). Cookies stay out of it:
@@ -42,7 +41,7 @@ func (s *Server) browsers(c *gin.Context) {
 }
 
 // sameOrigin takes the leave back where the origin is another application's.
-func (s *Server) sameOrigin(c *gin.Context, t *reauth.Tenant) {
+func (s *Server) sameOrigin(c *gin.Context, t *stepup.Tenant) {
 	if origin := c.GetHeader("Origin"); origin != "" && !t.AllowsOrigin(origin) {
 		noOrigin(c)
 	}

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // proofHeader carries a proof, beside the user's token.
@@ -30,15 +29,15 @@ type FactorList struct {
 	Factors []Factor `json:"factors" required:"true" nullable:"false"`
 }
 
-func factorOf(f *reauth.EnrolledFactor) Factor {
+func factorOf(f *stepup.EnrolledFactor) Factor {
 	out := Factor{ID: f.ID, Type: string(f.Kind), Status: "unverified", Label: f.Label, CreatedAt: second(f.CreatedAt)}
 	if !f.VerifiedAt.IsZero() {
 		out.Status = "verified"
 	}
 	if f.Address != "" {
-		out.Phone = reauth.MaskPhone(f.Address)
+		out.Phone = stepup.MaskPhone(f.Address)
 	}
-	if f.Kind == reauth.KindBackupCodes {
+	if f.Kind == stepup.KindBackupCodes {
 		out.Left = &f.Left
 	}
 	if !f.UsedAt.IsZero() {
@@ -48,7 +47,7 @@ func factorOf(f *reauth.EnrolledFactor) Factor {
 	return out
 }
 
-func (s *Server) listFactors(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) listFactors(c *gin.Context, caller *stepup.Caller) {
 	list, err := s.reauth.ListFactors(c.Request.Context(), caller)
 	if err != nil {
 		s.fail(c, err)
@@ -79,13 +78,13 @@ type Enrolled struct {
 	SentTo  string           `json:"sent_to,omitempty" description:"phone: the masked number that a code went to"`
 }
 
-func (s *Server) enrolFactor(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) enrolFactor(c *gin.Context, caller *stepup.Caller) {
 	var req EnrolRequest
 	if err := decode(c, &req, true); err != nil {
 		s.fail(c, err)
 		return
 	}
-	e, err := s.reauth.Enrol(c.Request.Context(), caller, reauth.FactorKind(c.Param("id")), req.Label, req.Phone, c.GetHeader(proofHeader))
+	e, err := s.reauth.Enrol(c.Request.Context(), caller, stepup.FactorKind(c.Param("id")), req.Label, req.Phone, c.GetHeader(proofHeader))
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -97,7 +96,7 @@ func (s *Server) enrolFactor(c *gin.Context, caller *reauth.Caller) {
 	s.reply(c, http.StatusCreated, out)
 }
 
-func (s *Server) verifyFactor(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) verifyFactor(c *gin.Context, caller *stepup.Caller) {
 	var req AttemptRequest
 	if err := decode(c, &req, false); err != nil {
 		s.fail(c, err)
@@ -118,7 +117,7 @@ type RemovedFactor struct {
 	Removed bool   `json:"removed" required:"true"`
 }
 
-func (s *Server) removeFactor(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) removeFactor(c *gin.Context, caller *stepup.Caller) {
 	id := c.Param("id")
 	if err := s.reauth.RemoveFactor(c.Request.Context(), caller, id, c.GetHeader(proofHeader)); err != nil {
 		s.fail(c, err)

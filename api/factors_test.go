@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/pquerna/otp/totp"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/reconsent/reconsent/reauth"
 )
 
 // strong is ada's header with a proof that lets her change factors.
@@ -86,7 +85,7 @@ func TestAnAuthenticatorAppIsEnrolled(t *testing.T) {
 	assert.Equal(t, "My phone", listed[0].(map[string]any)["label"])
 	assert.NotContains(t, listed[0], "secret")
 	require.Len(t, w.post.notices, 1)
-	assert.Equal(t, reauth.EventFactorAdded, w.post.notices[0].Event)
+	assert.Equal(t, stepup.EventFactorAdded, w.post.notices[0].Event)
 }
 
 // TestWithASecondFactorThereIsNoWayAroundIt, by any level that asks for it.

@@ -8,7 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // identityCookie binds a trip to the identity provider to the browser that
@@ -23,7 +23,7 @@ const identityCookieAge = 600
 func (s *Server) startIdentity(c *gin.Context) {
 	uri, cookie, err := s.reauth.StartTrip(c.Request.Context(), c.Param("ticket"))
 	if err != nil {
-		s.identityPage(c, reauth.Returned{}, err)
+		s.identityPage(c, stepup.Returned{}, err)
 		return
 	}
 	s.setIdentityCookie(c, cookie, identityCookieAge)
@@ -55,7 +55,7 @@ func (s *Server) setIdentityCookie(c *gin.Context, value string, age int) {
 
 // onward tells the application's page how it went. The proof does not travel
 // there: the page asks for it with the user's token.
-func onward(back reauth.Returned, err error) string {
+func onward(back stepup.Returned, err error) string {
 	u, parseErr := url.Parse(back.ReturnTo)
 	if parseErr != nil {
 		return back.ReturnTo
@@ -73,7 +73,7 @@ func onward(back reauth.Returned, err error) string {
 }
 
 // identityPage says how it went, where the application has no page for it.
-func (s *Server) identityPage(c *gin.Context, back reauth.Returned, err error) {
+func (s *Server) identityPage(c *gin.Context, back stepup.Returned, err error) {
 	v := visitOf(c, back.Application, &consent.User{})
 	p, status := page{noBank: true, Mark: markGood, Title: v.lang.Say("signin.done_title"), Lines: []string{v.lang.Say("signin.done", "App", v.name())}}, http.StatusOK
 	if err != nil {
@@ -89,11 +89,11 @@ func (s *Server) identityPage(c *gin.Context, back reauth.Returned, err error) {
 // identityFailed says why a visit to the identity provider proved nothing.
 func (s *Server) identityFailed(c *gin.Context, v visit, err error) (title string, lines []string) {
 	switch code := codeOf(err); {
-	case reauth.Cancelled(err):
+	case stepup.Cancelled(err):
 		return v.lang.Say("signin.cancelled_title"), []string{v.lang.Say("signin.cancelled", "App", v.name())}
-	case code == reauth.CodeIdentityMismatch:
+	case code == stepup.CodeIdentityMismatch:
 		return v.lang.Say("signin.stranger_title"), []string{v.lang.Say("signin.stranger", "App", v.name())}
-	case code == reauth.CodeIdentityUnavailable, code == codeInternal:
+	case code == stepup.CodeIdentityUnavailable, code == codeInternal:
 		s.log.Error("page failed", "route", c.FullPath(), "error", err)
 		return v.lang.Say("signin.away_title"), []string{v.lang.Say("signin.away", "App", v.name())}
 	default:

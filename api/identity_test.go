@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/locale"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // openID is an application's identity provider, at the edge of HTTP. Package
@@ -45,8 +45,8 @@ func newOpenID(w *people) *openID {
 	op := &openID{codes: map[string]url.Values{}, user: "ada", authTime: w.clock.Now, now: w.clock.Now, key: key}
 	op.Server = httptest.NewServer(op)
 	w.Cleanup(op.Close)
-	w.settings(&w.acme, func(s *reauth.Settings) {
-		s.OpenID = reauth.OpenID{Issuer: op.URL, ClientID: "reconsent", ClientSecret: "s3cret", Algorithms: []string{"ES256"}}
+	w.settings(&w.acme, func(s *stepup.Settings) {
+		s.OpenID = stepup.OpenID{Issuer: op.URL, ClientID: "reconsent", ClientSecret: "s3cret", Algorithms: []string{"ES256"}}
 	})
 	return op
 }
@@ -125,7 +125,7 @@ func (w *people) comeBack(q url.Values, cookie *http.Cookie, language string) an
 	if cookie != nil {
 		h.Set("Cookie", cookie.Name+"="+cookie.Value)
 	}
-	return w.do("GET", reauth.PathReturn+"?"+q.Encode(), nil, h)
+	return w.do("GET", stepup.PathReturn+"?"+q.Encode(), nil, h)
 }
 
 // heading is what a page says first.
@@ -267,10 +267,10 @@ func TestATicketIsGoodOnce(t *testing.T) {
 	assert.Equal(t, 410, a.status)
 	assert.Empty(t, a.header.Values("Set-Cookie"))
 	for _, made := range []string{"x", "acme.x", "acme." + id + ".x", "nobody." + id + ".x", "%00", "%ff.x.y", strings.Repeat("x", 5000)} {
-		assert.Equal(t, 410, w.do("GET", reauth.PathStart+made, nil, http.Header{}).status, made)
+		assert.Equal(t, 410, w.do("GET", stepup.PathStart+made, nil, http.Header{}).status, made)
 	}
 	for _, query := range []string{"", "?state=%00.x.y", "?state=acme." + id + ".x", "?state=%ff", "?code=a&state=" + strings.Repeat("x", 5000)} {
-		status := w.do("GET", reauth.PathReturn+query, nil, http.Header{}).status
+		status := w.do("GET", stepup.PathReturn+query, nil, http.Header{}).status
 		assert.Contains(t, []int{403, 410}, status, query)
 	}
 }

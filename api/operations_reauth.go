@@ -6,28 +6,29 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // byToken are the codes of every call that a user makes.
 var byToken = []consent.Code{
-	reauth.CodeTokenMissing, reauth.CodeTokenInvalid, reauth.CodeApplicationUnknown, reauth.CodeSessionMissing, reauth.CodeUserUnknown,
-	reauth.CodeIdentityUnavailable, consent.CodeRateLimited,
+	stepup.CodeTokenMissing, stepup.CodeTokenInvalid, stepup.CodeApplicationUnknown, stepup.CodeSessionMissing, stepup.CodeUserUnknown,
+	stepup.CodeIdentityUnavailable, consent.CodeRateLimited,
 }
 
 // guessing are the codes of every call by which a secret can be guessed at.
-var guessing = []consent.Code{reauth.CodeFactorIncorrect, reauth.CodeCodeExpired, reauth.CodeLocked, reauth.CodeProofUsed}
+var guessing = []consent.Code{stepup.CodeFactorIncorrect, stepup.CodeCodeExpired, stepup.CodeLocked, stepup.CodeProofUsed}
 
 // sending are the codes of every call that sends one.
-var sending = []consent.Code{reauth.CodeSendLimited, reauth.CodeAddressMissing}
+var sending = []consent.Code{stepup.CodeSendLimited, stepup.CodeAddressMissing}
 
 // underWay are the codes of every call about a reverification.
-var underWay = []consent.Code{reauth.CodeReverificationNotFound, reauth.CodeReverificationEnded}
+var underWay = []consent.Code{stepup.CodeReverificationNotFound, stepup.CodeReverificationEnded}
 
 // ofLevel are the codes of every call that names a level or an operation.
-var ofLevel = []consent.Code{reauth.CodeLevelInvalid, reauth.CodeOperationUnknown}
+var ofLevel = []consent.Code{reauth.CodeLevelInvalid, stepup.CodeOperationUnknown}
 
 // forChange are the codes of every call that changes factors.
-var forChange = []consent.Code{reauth.CodeReverificationRequired, reauth.CodeProofUsed}
+var forChange = []consent.Code{reauth.CodeReverificationRequired, stepup.CodeProofUsed}
 
 // fresh is GET /reauthenticate, at one of its two addresses.
 func fresh(path, id, summary string) operation {
@@ -58,24 +59,24 @@ var reauthOperations = []operation{
 		method: http.MethodPost, path: cloudBase + "verification", id: "sendVerificationCode", summary: "Send a code to an address of the user's",
 		about: "An address that is not the user's gets the same answer, and no code.",
 		body:  VerificationRequest{}, status: http.StatusOK, reply: VerificationSent{}, user: (*Server).sendVerification, vendor: true,
-		codes: slices.Concat(byToken, []consent.Code{reauth.CodeSendLimited}),
+		codes: slices.Concat(byToken, []consent.Code{stepup.CodeSendLimited}),
 	},
 	{
 		method: http.MethodPost, path: cloudBase + "verification/verify", id: "verifyCode", summary: "Turn a code into a verification token",
 		about: "Needs no token of a user: the id is the capability.",
 		body:  VerificationAnswer{}, status: http.StatusOK, reply: VerificationPassed{}, open: (*Server).verify, vendor: true,
-		codes: slices.Concat(guessing, []consent.Code{reauth.CodeUserUnknown, reauth.CodeProofMismatch}),
+		codes: slices.Concat(guessing, []consent.Code{stepup.CodeUserUnknown, stepup.CodeProofMismatch}),
 	},
 	{
 		method: http.MethodPost, path: cloudBase + "user/sudo", id: "sudo", summary: "Turn a password or a verification token into a sudo token",
 		about: "The sudo token is good for 900 seconds and one use in POST /v1/proofs/verify.",
 		body:  SudoRequest{}, status: http.StatusOK, reply: SudoPassed{}, user: (*Server).sudo, vendor: true,
-		codes: slices.Concat(byToken, guessing, []consent.Code{reauth.CodeProofInvalid}),
+		codes: slices.Concat(byToken, guessing, []consent.Code{stepup.CodeProofInvalid}),
 	},
 	{
 		method: http.MethodPost, path: "/v1/reverifications", id: "beginReverification", summary: "Begin a reverification",
 		about: aboutBegin, body: NewReverification{}, status: http.StatusCreated, reply: Reverification{}, open: (*Server).beginReverification, eitherKey: true,
-		codes: slices.Concat(byToken, ofLevel, []consent.Code{reauth.CodeNoFactorAvailable, consent.CodeUserNotFound}),
+		codes: slices.Concat(byToken, ofLevel, []consent.Code{stepup.CodeNoFactorAvailable, consent.CodeUserNotFound}),
 	},
 	{
 		method: http.MethodGet, path: "/v1/reverifications/{id}", id: "getReverification", summary: "Look at a reverification",
@@ -85,13 +86,13 @@ var reauthOperations = []operation{
 	{
 		method: http.MethodPost, path: "/v1/reverifications/{id}/prepare", id: "prepareReverification", summary: "Have a code sent, or a challenge made",
 		body: PrepareRequest{}, status: http.StatusOK, reply: Reverification{}, user: (*Server).prepareReverification,
-		codes: slices.Concat(byToken, underWay, []consent.Code{reauth.CodeStrategyUnavailable, reauth.CodeSendLimited, consent.CodeReturnToNotAllowed}),
+		codes: slices.Concat(byToken, underWay, []consent.Code{stepup.CodeStrategyUnavailable, stepup.CodeSendLimited, consent.CodeReturnToNotAllowed}),
 	},
 	{
 		method: http.MethodPost, path: "/v1/reverifications/{id}/attempt", id: "attemptReverification", summary: "Prove a factor",
 		about: "A wrong answer is 422 with attempts_left. Ten wrong answers in an hour, over everything, lock the user until the first of them is an hour old.",
 		body:  AttemptRequest{}, status: http.StatusOK, reply: Reverification{}, user: (*Server).attemptReverification,
-		codes: slices.Concat(byToken, underWay, guessing, []consent.Code{reauth.CodeStrategyUnavailable, reauth.CodeNotPrepared}),
+		codes: slices.Concat(byToken, underWay, guessing, []consent.Code{stepup.CodeStrategyUnavailable, stepup.CodeNotPrepared}),
 	},
 	{
 		method: http.MethodGet, path: "/v1/factors", id: "listFactors", summary: "List the user's factors",
@@ -101,25 +102,25 @@ var reauthOperations = []operation{
 		method: http.MethodPost, path: "/v1/factors/{id}", id: "enrolFactor", summary: "Begin to enrol a factor",
 		about: "id is totp, passkey, phone or backup_codes. Needs a proof of strict_mfa in the header Reverification-Proof, which is used up. What is enrolled counts from its first verified use; backup codes count at once, and void the old.",
 		body:  EnrolRequest{}, status: http.StatusCreated, reply: Enrolled{}, user: (*Server).enrolFactor,
-		codes: slices.Concat(byToken, forChange, []consent.Code{reauth.CodeStrategyUnavailable, reauth.CodeFactorLimit, reauth.CodeSendLimited}),
+		codes: slices.Concat(byToken, forChange, []consent.Code{stepup.CodeStrategyUnavailable, stepup.CodeFactorLimit, stepup.CodeSendLimited}),
 	},
 	{
 		method: http.MethodPost, path: "/v1/factors/{id}/verify", id: "verifyFactor", summary: "A factor's first verified use",
 		body: AttemptRequest{}, status: http.StatusOK, reply: Factor{}, user: (*Server).verifyFactor,
-		codes: slices.Concat(byToken, guessing, []consent.Code{reauth.CodeFactorNotFound, reauth.CodeFactorLimit, reauth.CodeReverificationEnded}),
+		codes: slices.Concat(byToken, guessing, []consent.Code{stepup.CodeFactorNotFound, stepup.CodeFactorLimit, stepup.CodeReverificationEnded}),
 	},
 	{
 		method: http.MethodDelete, path: "/v1/factors/{id}", id: "removeFactor", summary: "Remove a factor",
 		about:  "Needs a proof of strict_mfa in the header Reverification-Proof, which is used up.",
 		status: http.StatusOK, reply: RemovedFactor{}, user: (*Server).removeFactor,
-		codes: slices.Concat(byToken, forChange, []consent.Code{reauth.CodeFactorNotFound}),
+		codes: slices.Concat(byToken, forChange, []consent.Code{stepup.CodeFactorNotFound}),
 	},
 	{
 		method: http.MethodPost, path: "/v1/proofs/verify", id: "verifyProof", summary: "Use up a proof, a code or a sudo token",
 		about: "Of many at once one succeeds. What is for another operation, session or payment is refused, and not used up.",
 		body:  VerifyRequest{}, status: http.StatusOK, reply: Verified{}, handle: (*Server).verifyProof,
 		codes: slices.Concat(guessing, ofLevel, []consent.Code{
-			reauth.CodeProofInvalid, reauth.CodeProofMismatch, reauth.CodeReverificationRequired, consent.CodeUserNotFound,
+			stepup.CodeProofInvalid, stepup.CodeProofMismatch, reauth.CodeReverificationRequired, consent.CodeUserNotFound,
 		}),
 	},
 	{

@@ -16,7 +16,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/locale"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 //go:embed templates
@@ -45,8 +45,8 @@ func (s *Server) pages(r *gin.Engine) {
 	r.GET("/u/:token", s.unsubscribePage)
 	r.HEAD("/u/:token", s.unsubscribePage)
 	r.POST("/u/:token", s.unsubscribe)
-	r.GET(reauth.PathStart+":ticket", s.startIdentity)
-	r.GET(reauth.PathReturn, s.returnIdentity)
+	r.GET(stepup.PathStart+":ticket", s.startIdentity)
+	r.GET(stepup.PathReturn, s.returnIdentity)
 	r.GET("/docs", s.docs)
 	r.GET("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "/docs") })
 }

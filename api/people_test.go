@@ -26,9 +26,9 @@ import (
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/provider"
-	"github.com/reconsent/reconsent/reauth"
 	"github.com/reconsent/reconsent/reauth/idp"
 	"github.com/reconsent/reconsent/reauth/password"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/reauth/usertoken"
 	"github.com/reconsent/reconsent/seal"
 	"github.com/reconsent/reconsent/sqlstore"
@@ -55,7 +55,7 @@ type people struct {
 	clock *clock
 	post  *post
 	conn  *connector.Connector
-	users *reauth.Service
+	users *stepup.Service
 	acme  consent.Application
 	key   string // acme's API key
 	// dev has the service as it is in development: identity providers may be on
@@ -71,12 +71,12 @@ func (c *clock) advance(d time.Duration) { c.at.Add(d.Microseconds()) }
 // post catches what would be sent.
 type post struct {
 	mu      sync.Mutex
-	codes   []reauth.CodeMessage
-	notices []reauth.Notice
+	codes   []stepup.CodeMessage
+	notices []stepup.Notice
 	panics  bool
 }
 
-func (p *post) SendCode(m reauth.CodeMessage) error {
+func (p *post) SendCode(m stepup.CodeMessage) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.panics {
@@ -86,7 +86,7 @@ func (p *post) SendCode(m reauth.CodeMessage) error {
 	return nil
 }
 
-func (p *post) Tell(n reauth.Notice) {
+func (p *post) Tell(n stepup.Notice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.notices = append(p.notices, n)
@@ -102,7 +102,7 @@ func (p *post) sent() int {
 }
 
 // message is the newest that was sent.
-func (w *people) message() reauth.CodeMessage {
+func (w *people) message() stepup.CodeMessage {
 	w.Helper()
 	w.post.mu.Lock()
 	defer w.post.mu.Unlock()
@@ -121,12 +121,12 @@ func wrong(code string) string {
 }
 
 // reauthOn is the use cases of users on a database.
-func reauthOn(t testing.TB, store *sqlstore.Store, keys *seal.Keys, now func() time.Time, base string, p *post, dev bool) *reauth.Service {
+func reauthOn(t testing.TB, store *sqlstore.Store, keys *seal.Keys, now func() time.Time, base string, p *post, dev bool) *stepup.Service {
 	t.Helper()
 	targets, log := outbound.NewTargets(true), slog.New(slog.DiscardHandler)
 	tokens := usertoken.New(usertoken.Config{Targets: targets, Now: now, Log: log})
 	t.Cleanup(tokens.Close)
-	return reauth.New(reauth.Config{
+	return stepup.New(stepup.Config{
 		Store: store, Applications: store, Keys: keys, Tokens: tokens, Passwords: password.New(2), Messenger: p,
 		Identity: idp.New(idp.Config{HTTP: &http.Client{Timeout: 5 * time.Second}, Now: now, Loopback: true}),
 		Now:      now, NewID: newID, Log: log, BaseURL: base, Targets: targets, NamesOptional: dev,
@@ -201,7 +201,7 @@ func (w *people) in(t testing.TB) *people {
 }
 
 // replica is one more server on the same database.
-func (w *people) replica(options ...func(*api.Config)) (string, *reauth.Service) {
+func (w *people) replica(options ...func(*api.Config)) (string, *stepup.Service) {
 	w.Helper()
 	var handler http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handler.ServeHTTP(rw, r) }))
@@ -229,19 +229,19 @@ func (w *people) application(slug, origin string) (consent.Application, string) 
 	w.Helper()
 	app, err := w.conn.CreateApplication(w.Context(), consent.Application{Slug: slug, Name: "Acme", ReturnTos: []string{appReturn}})
 	require.NoError(w, err)
-	w.settings(&app, func(s *reauth.Settings) { s.Origins = []string{origin} })
+	w.settings(&app, func(s *stepup.Settings) { s.Origins = []string{origin} })
 	key, _, err := w.conn.NewAPIKey(w.Context(), &app, "test")
 	require.NoError(w, err)
 	return app, key
 }
 
-func (w *people) settings(app *consent.Application, change func(*reauth.Settings)) {
+func (w *people) settings(app *consent.Application, change func(*stepup.Settings)) {
 	w.Helper()
-	set := reauth.Settings{
+	set := stepup.Settings{
 		ApplicationID: app.ID,
-		Identity:      reauth.Identity{Issuer: "https://id." + app.Slug + ".example", Audience: app.Slug, Algorithms: []string{"HS256"}, Secret: jwtKey + app.Slug},
+		Identity:      stepup.Identity{Issuer: "https://id." + app.Slug + ".example", Audience: app.Slug, Algorithms: []string{"HS256"}, Secret: jwtKey + app.Slug},
 		Operations:    map[string]string{"transfer": "strict", "profile": "medium", "pay": "sca"},
-		Passkeys:      reauth.Passkeys{RPID: "acme.example", Origins: []string{"https://acme.example"}},
+		Passkeys:      stepup.Passkeys{RPID: "acme.example", Origins: []string{"https://acme.example"}},
 	}
 	change(&set)
 	require.NoError(w, w.users.PutSettings(w.Context(), set))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // Codes of this package, beside those of package consent.
@@ -74,33 +75,33 @@ var answers = map[consent.Code]struct {
 	consent.CodeWebhookUnknown:       {http.StatusNotFound, "Nobody receives webhooks here"},
 	consent.CodeWebhookUnverified:    {http.StatusUnauthorized, "Webhook not verified"},
 
-	reauth.CodeTokenMissing:           {http.StatusUnauthorized, "User token missing"},
-	reauth.CodeTokenInvalid:           {http.StatusUnauthorized, "User token not taken"},
-	reauth.CodeApplicationUnknown:     {http.StatusUnauthorized, "Application not clear"},
-	reauth.CodeSessionMissing:         {http.StatusUnauthorized, "User token names no session"},
-	reauth.CodeUserUnknown:            {http.StatusUnauthorized, "User unknown"},
-	reauth.CodeIdentityUnavailable:    {http.StatusServiceUnavailable, "Identity provider unavailable"},
+	stepup.CodeTokenMissing:           {http.StatusUnauthorized, "User token missing"},
+	stepup.CodeTokenInvalid:           {http.StatusUnauthorized, "User token not taken"},
+	stepup.CodeApplicationUnknown:     {http.StatusUnauthorized, "Application not clear"},
+	stepup.CodeSessionMissing:         {http.StatusUnauthorized, "User token names no session"},
+	stepup.CodeUserUnknown:            {http.StatusUnauthorized, "User unknown"},
+	stepup.CodeIdentityUnavailable:    {http.StatusServiceUnavailable, "Identity provider unavailable"},
 	reauth.CodeLevelInvalid:           {http.StatusBadRequest, "No such level"},
-	reauth.CodeOperationUnknown:       {http.StatusBadRequest, "Operation has no level"},
+	stepup.CodeOperationUnknown:       {http.StatusBadRequest, "Operation has no level"},
 	reauth.CodeReverificationRequired: {http.StatusForbidden, "Prove again who you are"},
-	reauth.CodeReverificationNotFound: {http.StatusNotFound, "Reverification not found"},
-	reauth.CodeReverificationEnded:    {http.StatusGone, "Reverification over"},
-	reauth.CodeStrategyUnavailable:    {http.StatusUnprocessableEntity, "Strategy does not help here"},
-	reauth.CodeNoFactorAvailable:      {http.StatusUnprocessableEntity, "Nothing to prove it with"},
-	reauth.CodeNotPrepared:            {http.StatusUnprocessableEntity, "Nothing was prepared"},
-	reauth.CodeFactorIncorrect:        {http.StatusUnprocessableEntity, "Wrong answer"},
-	reauth.CodeCodeExpired:            {http.StatusUnprocessableEntity, "Code no longer good"},
-	reauth.CodeLocked:                 {http.StatusTooManyRequests, "Too many wrong answers"},
-	reauth.CodeSendLimited:            {http.StatusTooManyRequests, "Too many codes"},
-	reauth.CodeAddressMissing:         {http.StatusUnprocessableEntity, "No address to send to"},
-	reauth.CodeIdentityMismatch:       {http.StatusForbidden, "Another user signed in"},
-	reauth.CodeIdentityNotFresh:       {http.StatusForbidden, "Not signed in again"},
-	reauth.CodeIdentityDenied:         {http.StatusForbidden, "Sign-in denied"},
-	reauth.CodeProofInvalid:           {http.StatusForbidden, "Proof not taken"},
-	reauth.CodeProofUsed:              {http.StatusConflict, "Used already"},
-	reauth.CodeProofMismatch:          {http.StatusForbidden, "Proof is for something else"},
-	reauth.CodeFactorNotFound:         {http.StatusNotFound, "Factor not found"},
-	reauth.CodeFactorLimit:            {http.StatusConflict, "Factor cannot be added"},
+	stepup.CodeReverificationNotFound: {http.StatusNotFound, "Reverification not found"},
+	stepup.CodeReverificationEnded:    {http.StatusGone, "Reverification over"},
+	stepup.CodeStrategyUnavailable:    {http.StatusUnprocessableEntity, "Strategy does not help here"},
+	stepup.CodeNoFactorAvailable:      {http.StatusUnprocessableEntity, "Nothing to prove it with"},
+	stepup.CodeNotPrepared:            {http.StatusUnprocessableEntity, "Nothing was prepared"},
+	stepup.CodeFactorIncorrect:        {http.StatusUnprocessableEntity, "Wrong answer"},
+	stepup.CodeCodeExpired:            {http.StatusUnprocessableEntity, "Code no longer good"},
+	stepup.CodeLocked:                 {http.StatusTooManyRequests, "Too many wrong answers"},
+	stepup.CodeSendLimited:            {http.StatusTooManyRequests, "Too many codes"},
+	stepup.CodeAddressMissing:         {http.StatusUnprocessableEntity, "No address to send to"},
+	stepup.CodeIdentityMismatch:       {http.StatusForbidden, "Another user signed in"},
+	stepup.CodeIdentityNotFresh:       {http.StatusForbidden, "Not signed in again"},
+	stepup.CodeIdentityDenied:         {http.StatusForbidden, "Sign-in denied"},
+	stepup.CodeProofInvalid:           {http.StatusForbidden, "Proof not taken"},
+	stepup.CodeProofUsed:              {http.StatusConflict, "Used already"},
+	stepup.CodeProofMismatch:          {http.StatusForbidden, "Proof is for something else"},
+	stepup.CodeFactorNotFound:         {http.StatusNotFound, "Factor not found"},
+	stepup.CodeFactorLimit:            {http.StatusConflict, "Factor cannot be added"},
 }
 
 // Problem is an error as RFC 9457 writes it, with what its code adds.
@@ -160,7 +161,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 		p.Inputs = append(p.Inputs, Input(in))
 	}
 	s.retryAfter(c, e)
-	if e.Code == reauth.CodeFactorIncorrect {
+	if e.Code == stepup.CodeFactorIncorrect {
 		p.AttemptsLeft = &e.AttemptsLeft
 	}
 	if forUsers(c.Request.URL.Path) {
@@ -179,7 +180,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 // bearer is the WWW-Authenticate of a 401 of a user (RFC 6750, 3): whoever
 // brought no token is told of no error.
 func bearer(code consent.Code) string {
-	if code == reauth.CodeTokenMissing {
+	if code == stepup.CodeTokenMissing {
 		return `Bearer realm="reconsent"`
 	}
 	return `Bearer error="invalid_token"`
@@ -198,7 +199,7 @@ const defaultRetry = 30
 func (s *Server) retryAfter(c *gin.Context, e *consent.Error) {
 	switch e.Code {
 	case consent.CodeProviderUnavailable, consent.CodeRateLimited, consent.CodeAttemptInProgress,
-		reauth.CodeLocked, reauth.CodeSendLimited, reauth.CodeIdentityUnavailable:
+		stepup.CodeLocked, stepup.CodeSendLimited, stepup.CodeIdentityUnavailable:
 	default:
 		return
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // VerifyRequest uses up a proof: one of proof, code and sudo_token is given.
@@ -40,7 +41,7 @@ func (s *Server) verifyProof(c *gin.Context, app *consent.Application) {
 		s.fail(c, err)
 		return
 	}
-	used, err := s.reauth.Use(c.Request.Context(), app.ID, reauth.Use{
+	used, err := s.reauth.Use(c.Request.Context(), app.ID, stepup.Use{
 		Proof: req.Proof, Code: req.Code, SudoToken: req.SudoToken, UserID: req.UserID, SessionID: req.SessionID, Operation: req.Operation,
 		Level: req.Level, AfterMinutes: req.AfterMinutes, Details: req.Details, IdempotencyKey: req.IdempotencyKey, IPPrefix: ipPrefix(c),
 	})
@@ -106,13 +107,13 @@ type auditQuery struct {
 	Cursor string     `query:"cursor" description:"next_cursor of the page before"`
 }
 
-func auditFilter(q url.Values) (f reauth.AuditFilter, err error) {
+func auditFilter(q url.Values) (f stepup.AuditFilter, err error) {
 	if err = onlyQuery(q, "user_id", "action", "since", "until", "limit", "cursor"); err != nil {
 		return f, err
 	}
 	f.UserID, f.Before = q.Get("user_id"), q.Get("cursor")
 	if a := q.Get("action"); a != "" {
-		f.Actions = []reauth.Action{reauth.Action(a)}
+		f.Actions = []stepup.Action{stepup.Action(a)}
 	}
 	if f.Since, err = timeOf(q, "since"); err != nil {
 		return f, err
@@ -148,7 +149,7 @@ func (s *Server) listAudit(c *gin.Context, app *consent.Application) {
 	s.reply(c, http.StatusOK, out)
 }
 
-func auditLineOf(a *reauth.Audit) AuditLine {
+func auditLineOf(a *stepup.Audit) AuditLine {
 	return AuditLine{
 		ID: a.ID, At: a.At, Action: string(a.Action), Reason: a.Reason, UserID: a.UserID, SessionID: a.SessionID, DeviceID: a.DeviceID,
 		IPPrefix: a.IPPrefix, Factor: string(a.Factor), Level: a.Level, Operation: a.Operation, Subject: a.Subject,

@@ -17,7 +17,7 @@ import (
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/internal/pgtest"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/reauth/usertoken"
 	"github.com/reconsent/reconsent/seal"
 	"github.com/reconsent/reconsent/sqlstore"
@@ -39,7 +39,7 @@ func benchmarkReauthenticate(b *testing.B, opts ...pgtest.Option) {
 	w := newReauthBench(b, opts...)
 	var ours, bare time.Duration
 	for b.Loop() {
-		w.at.Add(int64(reauth.CallsPer)) // or a user's calls would be used up
+		w.at.Add(int64(stepup.CallsPer)) // or a user's calls would be used up
 		ours += parallel(b, func(i int) error { return w.get(b, w.ours, i) })
 		bare += parallel(b, func(i int) error { return w.get(b, w.bare, i) })
 	}
@@ -72,13 +72,13 @@ func newReauthBench(b *testing.B, opts ...pgtest.Option) *reauthBench {
 	targets := outbound.NewTargets(true)
 	tokens := usertoken.New(usertoken.Config{Targets: targets, Now: w.now, Log: log})
 	b.Cleanup(tokens.Close)
-	service := reauth.New(reauth.Config{
+	service := stepup.New(stepup.Config{
 		Store: store, Applications: store, Keys: keys, Tokens: tokens, Messenger: nobody{}, Now: w.now, Log: log, Targets: targets, NamesOptional: true,
 		NewID: func() string { return fmt.Sprintf("%016d", serial.Add(1)) }, BaseURL: "https://c.example",
 	})
 	require.NoError(b, store.CreateApplication(ctx, consent.Application{ID: "app_1", Slug: "acme", Name: "Acme", CreatedAt: time.Now()}))
 	secret := []byte("a secret that the application shares with us")
-	require.NoError(b, service.PutSettings(ctx, reauth.Settings{ApplicationID: "app_1", Identity: reauth.Identity{
+	require.NoError(b, service.PutSettings(ctx, stepup.Settings{ApplicationID: "app_1", Identity: stepup.Identity{
 		Algorithms: []string{"HS256"}, Secret: string(secret), TrustAuthTime: true, MaxTokenAge: 24 * 365 * time.Hour,
 	}}))
 	year := time.Now().Add(365 * 24 * time.Hour).Unix()
@@ -149,6 +149,6 @@ func (w *reauthBench) get(b *testing.B, url string, i int) error {
 // nobody reaches anybody: nothing is sent here.
 type nobody struct{}
 
-func (nobody) SendCode(reauth.CodeMessage) error { return nil }
-func (nobody) Tell(reauth.Notice)                {}
+func (nobody) SendCode(stepup.CodeMessage) error { return nil }
+func (nobody) Tell(stepup.Notice)                {}
 func (nobody) Reaches(consent.Channel) bool      { return false }

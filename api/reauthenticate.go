@@ -13,6 +13,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // Reauthenticated says that a user has proven enough, recently enough.
@@ -43,7 +44,7 @@ func (s *Server) versioned(c *gin.Context) {
 	}
 }
 
-func (s *Server) reauthenticate(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) reauthenticate(c *gin.Context, caller *stepup.Caller) {
 	q, err := url.ParseQuery(c.Request.URL.RawQuery)
 	if err != nil { // what is dropped silently would be judged by the default level
 		s.fail(c, invalidRequest("", "The query is not well formed."))
@@ -53,7 +54,7 @@ func (s *Server) reauthenticate(c *gin.Context, caller *reauth.Caller) {
 		s.fail(c, err)
 		return
 	}
-	ask := reauth.Ask{Level: q.Get("level"), Operation: q.Get("operation")}
+	ask := stepup.Ask{Level: q.Get("level"), Operation: q.Get("operation")}
 	if q.Has("after_minutes") {
 		n, err := strconv.Atoi(q.Get("after_minutes"))
 		if err != nil {
@@ -92,8 +93,8 @@ func (Fresh) JSONSchemaAnyOf() []any { return []any{Reauthenticated{}, Sent{}} }
 
 // sendNonce is what Supabase's client takes this call for: a code is sent, to
 // be used up in /v1/proofs/verify.
-func (s *Server) sendNonce(c *gin.Context, caller *reauth.Caller) {
-	made, err := s.reauth.SendReauthentication(c.Request.Context(), caller, "", reauth.ResendAfter)
+func (s *Server) sendNonce(c *gin.Context, caller *stepup.Caller) {
+	made, err := s.reauth.SendReauthentication(c.Request.Context(), caller, "", stepup.ResendAfter)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -115,9 +116,9 @@ func (s *Server) challenge(c *gin.Context, ch *reauth.Challenge, needed reauth.R
 // and the older X-RateLimit headers with seconds).
 func limits(c *gin.Context, t reauth.Taken) {
 	reset := int(math.Ceil(t.Reset.Seconds()))
-	c.Header("RateLimit-Policy", fmt.Sprintf(`"reauthenticate";q=%d;w=%d`, reauth.CallsLimit, int(reauth.CallsPer.Seconds())))
+	c.Header("RateLimit-Policy", fmt.Sprintf(`"reauthenticate";q=%d;w=%d`, stepup.CallsLimit, int(stepup.CallsPer.Seconds())))
 	c.Header("RateLimit", fmt.Sprintf(`"reauthenticate";r=%d;t=%d`, t.Remaining, reset))
-	c.Header("X-RateLimit-Limit", strconv.Itoa(reauth.CallsLimit))
+	c.Header("X-RateLimit-Limit", strconv.Itoa(stepup.CallsLimit))
 	c.Header("X-RateLimit-Remaining", strconv.Itoa(t.Remaining))
 	c.Header("X-RateLimit-Reset", strconv.Itoa(reset))
 }
@@ -125,4 +126,4 @@ func limits(c *gin.Context, t reauth.Taken) {
 func second(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // shortOf finds the challenge in an error.
-func shortOf(err error) (*reauth.Short, bool) { return errors.AsType[*reauth.Short](err) }
+func shortOf(err error) (*stepup.Short, bool) { return errors.AsType[*stepup.Short](err) }

@@ -11,10 +11,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/reconsent/reconsent/reauth"
 )
 
 // reauthenticates are the two addresses of the same call.
@@ -241,10 +240,10 @@ func TestWhatTokensSayOfThemselves(t *testing.T) {
 	w := newPeople(t)
 	says := jwt.MapClaims{"auth_time": noon.Add(-time.Minute).Unix(), "fva": []int{1, 1}, "amr": []string{"mfa"}}
 	w.refused(w.do("GET", "/reauthenticate?level=strict_mfa", nil, w.as(says)), 403, "reverification_required")
-	w.settings(&w.acme, func(s *reauth.Settings) { s.Identity.TrustAuthTime = true })
+	w.settings(&w.acme, func(s *stepup.Settings) { s.Identity.TrustAuthTime = true })
 	a := w.do("GET", "/reauthenticate", nil, w.as(says))
 	require.Equal(t, 200, a.status, "%s", a.body)
 	assert.Equal(t, "2026-03-02T12:14:00Z", a.json(t)["valid_until"])
-	w.settings(&w.acme, func(s *reauth.Settings) { s.Identity.TrustFVA = true })
+	w.settings(&w.acme, func(s *stepup.Settings) { s.Identity.TrustFVA = true })
 	assert.Equal(t, 200, w.do("GET", "/reauthenticate?level=strict", nil, w.as(says)).status)
 }

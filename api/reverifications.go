@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // NewReverification is a user on the way to a level.
@@ -45,7 +46,7 @@ type Reverification struct {
 	URL           string           `json:"url,omitempty" description:"prepare of idp: send the browser there"`
 }
 
-func reverificationOf(v reauth.View) Reverification {
+func reverificationOf(v stepup.View) Reverification {
 	out := Reverification{
 		ID: v.ID, Status: string(v.Status), Operation: v.Operation, Details: v.Details, ExpiresAt: second(v.ExpiresAt), Proof: v.Proof,
 		FirstFactors: []Strategy{}, SecondFactors: []Strategy{},
@@ -65,7 +66,7 @@ func reverificationOf(v reauth.View) Reverification {
 // beginReverification is called by users, and by backends for them.
 func (s *Server) beginReverification(c *gin.Context) {
 	var app *consent.Application
-	var caller *reauth.Caller
+	var caller *stepup.Caller
 	var err error
 	backend := bearsAPIKey(c)
 	if backend {
@@ -89,8 +90,8 @@ func (s *Server) beginReverification(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	v, err := s.reauth.Begin(c.Request.Context(), caller, reauth.Begin{
-		Ask: reauth.Ask{Level: req.Level, AfterMinutes: req.AfterMinutes, Operation: req.Operation}, Details: req.Details,
+	v, err := s.reauth.Begin(c.Request.Context(), caller, stepup.Begin{
+		Ask: stepup.Ask{Level: req.Level, AfterMinutes: req.AfterMinutes, Operation: req.Operation}, Details: req.Details,
 	})
 	if err != nil {
 		s.fail(c, err)
@@ -100,7 +101,7 @@ func (s *Server) beginReverification(c *gin.Context) {
 	s.reply(c, http.StatusCreated, reverificationOf(v))
 }
 
-func (s *Server) getReverification(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) getReverification(c *gin.Context, caller *stepup.Caller) {
 	v, err := s.reauth.Look(c.Request.Context(), caller, c.Param("id"))
 	if err != nil {
 		s.fail(c, err)
@@ -115,7 +116,7 @@ type PrepareRequest struct {
 	ReturnTo string `json:"return_to,omitempty" description:"idp: where the browser goes on, from the application's list; empty for a page of ours"`
 }
 
-func (s *Server) prepareReverification(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) prepareReverification(c *gin.Context, caller *stepup.Caller) {
 	var req PrepareRequest
 	err := decode(c, &req, false)
 	if err == nil {
@@ -150,11 +151,11 @@ type AttemptRequest struct {
 	Credential json.RawMessage `json:"credential,omitempty" description:"passkey: what navigator.credentials.get returned, by toJSON (WebAuthn 5.1.7)"`
 }
 
-func (a *AttemptRequest) proof() reauth.Proof {
-	return reauth.Proof{Strategy: reauth.Factor(a.Strategy), Code: a.Code, Password: a.Password, Credential: a.Credential}
+func (a *AttemptRequest) proof() stepup.Proof {
+	return stepup.Proof{Strategy: reauth.Factor(a.Strategy), Code: a.Code, Password: a.Password, Credential: a.Credential}
 }
 
-func (s *Server) attemptReverification(c *gin.Context, caller *reauth.Caller) {
+func (s *Server) attemptReverification(c *gin.Context, caller *stepup.Caller) {
 	var req AttemptRequest
 	if err := decode(c, &req, false); err != nil {
 		s.fail(c, err)

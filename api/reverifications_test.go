@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 func (w *people) prepare(id, strategy string) answer {
@@ -114,7 +115,7 @@ func TestTenFailuresLockTheUser(t *testing.T) {
 	w.faulty(sudo, 429, "resource_exhausted", 8)
 	assert.Equal(t, "3300", sudo.header.Get("Retry-After"))
 	require.Len(t, w.post.notices, 1)
-	assert.Equal(t, reauth.EventLocked, w.post.notices[0].Event)
+	assert.Equal(t, stepup.EventLocked, w.post.notices[0].Event)
 	locked := w.do("GET", "/v1/audit?action=locked", nil, backend(w.key)).json(t)["audit"]
 	assert.Len(t, locked, 1)
 	w.clock.advance(55 * time.Minute)
@@ -142,7 +143,7 @@ func TestNoFactorAvailable(t *testing.T) {
 
 func TestCodesThatAnApplicationHasSwitchedOff(t *testing.T) {
 	w := newPeople(t)
-	w.settings(&w.acme, func(s *reauth.Settings) { s.CodesOff = []reauth.Factor{reauth.PhoneCode} })
+	w.settings(&w.acme, func(s *stepup.Settings) { s.CodesOff = []reauth.Factor{reauth.PhoneCode} })
 	a := w.do("POST", "/v1/reverifications", map[string]any{"level": "strict"}, w.ada())
 	assert.Equal(t, []string{"password", "email_code"}, strategies(a.json(t)["first_factors"]))
 	w.refused(w.prepare(a.json(t)["id"].(string), "phone_code"), 422, "strategy_unavailable")

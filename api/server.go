@@ -13,14 +13,14 @@ import (
 
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // Config is what a Server is made of. All fields are required but
 // TrustedProxies.
 type Config struct {
 	Connector *connector.Connector
-	Reauth    *reauth.Service
+	Reauth    *stepup.Service
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string
@@ -32,7 +32,7 @@ type Config struct {
 // Server answers HTTP. It is safe for concurrent use.
 type Server struct {
 	connector *connector.Connector
-	reauth    *reauth.Service
+	reauth    *stepup.Service
 	strangers strangers
 	proxies   []string
 	now       func() time.Time

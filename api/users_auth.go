@@ -10,12 +10,12 @@ import (
 
 	"github.com/reconsent/reconsent/connector"
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // byUser is the handler of a call that a user makes, with a token of the
 // application's identity provider.
-type byUser func(s *Server, c *gin.Context, caller *reauth.Caller)
+type byUser func(s *Server, c *gin.Context, caller *stepup.Caller)
 
 // asUser runs a handler for the user of the request's token.
 func (s *Server) asUser(handle byUser) gin.HandlerFunc {
@@ -34,9 +34,9 @@ func (s *Server) asUser(handle byUser) gin.HandlerFunc {
 
 // caller says who is asking. A cookie, a query parameter or a body never says
 // it.
-func (s *Server) caller(c *gin.Context) (*reauth.Caller, error) {
+func (s *Server) caller(c *gin.Context) (*stepup.Caller, error) {
 	h := c.Request.Header
-	caller, err := s.reauth.Identify(c.Request.Context(), reauth.Request{
+	caller, err := s.reauth.Identify(c.Request.Context(), stepup.Request{
 		Authorization: h.Values("Authorization"), Applications: applicationsNamed(c), DeviceID: h.Get("X-Device-Id"), IPPrefix: ipPrefix(c),
 	})
 	switch {

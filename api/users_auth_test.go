@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/api"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // TestWhoAsks holds requests to reauth-wire.md 1, each in the form that the
@@ -97,7 +97,7 @@ func TestATokenInABodySaysNothing(t *testing.T) {
 
 func TestTheOnlyApplicationNeedsNoName(t *testing.T) {
 	w := newPeople(t)
-	w.settings(&w.acme, func(s *reauth.Settings) { s.Identity.Audience = "somebody" })
+	w.settings(&w.acme, func(s *stepup.Settings) { s.Identity.Audience = "somebody" })
 	w.refused(w.do("GET", "/reauthenticate", nil, w.as(jwt.MapClaims{"aud": "somebody"})), 403, "reverification_required")
 	w.refused(w.do("GET", "/reauthenticate", nil, w.as(jwt.MapClaims{"aud": "else"})), 401, "user_token_invalid")
 }
@@ -254,8 +254,8 @@ func TestADeviceThatIsNone(t *testing.T) {
 
 func TestAnswersToUsersWhenTheirIdentityProviderIsAway(t *testing.T) {
 	w := newPeople(t)
-	w.settings(&w.acme, func(s *reauth.Settings) {
-		s.Identity = reauth.Identity{Issuer: "https://id.acme.example", Audience: "acme", Algorithms: []string{"ES256"}, JWKSURL: "http://127.0.0.1:9/keys"}
+	w.settings(&w.acme, func(s *stepup.Settings) {
+		s.Identity = stepup.Identity{Issuer: "https://id.acme.example", Audience: "acme", Algorithms: []string{"ES256"}, JWKSURL: "http://127.0.0.1:9/keys"}
 	})
 	token := signedByNobody(t)
 	a := w.do("GET", "/reauthenticate", nil, backend(token))

@@ -117,7 +117,7 @@ func (r Requirement) custom() bool {
 }
 
 func (r Requirement) clerk() ClerkMetadata {
-	if !r.valid() || r.nothing() {
+	if !r.valid() || r.Nothing() {
 		return ClerkMetadata{}
 	}
 	if slices.Contains(clerkPresets, r.Level) {
@@ -158,7 +158,7 @@ func (r Requirement) sentence() string {
 	if !r.valid() {
 		return "This cannot be done: what has to be proven for it is not known."
 	}
-	if r.nothing() {
+	if r.Nothing() {
 		return "Nothing has to be proven for this."
 	}
 	var what string

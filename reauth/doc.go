@@ -14,7 +14,8 @@
 // Each of these is a pure function of its arguments, now among them, and the
 // zero value of each type denies: a field that nobody filled in opens nothing.
 //
-// The package must never do I/O in these functions, read a clock, take what is
-// missing or odd for proven, or import more of ours than package consent: the
-// guards that other backends link in build on it.
+// The package must never do I/O, read a clock, take what is missing or odd for
+// proven, or import more of ours than package consent: the guards that other
+// backends link in build on it. What is done with a judgement is package
+// stepup's.
 package reauth

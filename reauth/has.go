@@ -29,6 +29,14 @@ const (
 	Second Role = "second"
 )
 
+// Other is the other one.
+func (r Role) Other() Role {
+	if r == First {
+		return Second
+	}
+	return First
+}
+
 // MayBe reports whether the factor can be proven in the role. Only a phone can
 // be either, and one number never is both (see AgesOf).
 func (f Factor) MayBe(role Role) bool {
@@ -299,14 +307,14 @@ func Has(ages Ages, enrolment Enrolment, r Requirement) bool {
 // Missing lists what has to be proven, or proven again, to meet the requirement;
 // it is empty exactly where Has is true.
 func Missing(ages Ages, enrolment Enrolment, r Requirement) []Lack {
-	if r.nothing() {
+	if r.Nothing() {
 		return nil
 	}
 	if !r.valid() || enrolment.known() == nil || !ages.readable || !ages.first.proven && !ages.second.proven {
 		return r.asks(enrolment)
 	}
 	var lacks []Lack
-	needsFirst, needsSecond := needs(ages, enrolment, r.Factors)
+	needsFirst, needsSecond := Needs(ages, enrolment, r.Factors)
 	if needsFirst && !ages.meets(ages.first, r) {
 		lacks = append(lacks, LackFirst)
 	}
@@ -319,9 +327,9 @@ func Missing(ages Ages, enrolment Enrolment, r Requirement) []Lack {
 	return lacks
 }
 
-// needs says which factors are looked at. Where none is enrolled, and none was
+// Needs says which factors are looked at. Where none is enrolled, and none was
 // proven, the first is looked at in place of the second.
-func needs(ages Ages, enrolment Enrolment, f Factors) (first, second bool) {
+func Needs(ages Ages, enrolment Enrolment, f Factors) (first, second bool) {
 	first = f == FirstFactor || f == MultiFactor
 	second = f == SecondFactor || f == MultiFactor
 	if second && enrolment == NotEnrolled && !ages.second.proven {
@@ -351,7 +359,7 @@ func (r Requirement) asks(enrolment Enrolment) []Lack {
 		return []Lack{LackFirst, LackSecond, LackCategories}
 	}
 	var lacks []Lack
-	first, second := needs(Ages{}, enrolment, r.Factors)
+	first, second := Needs(Ages{}, enrolment, r.Factors)
 	if first {
 		lacks = append(lacks, LackFirst)
 	}
@@ -374,7 +382,7 @@ func Left(ages Ages, enrolment Enrolment, r Requirement) time.Duration {
 		return AnyAge
 	}
 	var oldest time.Duration
-	needsFirst, needsSecond := needs(ages, enrolment, r.Factors)
+	needsFirst, needsSecond := Needs(ages, enrolment, r.Factors)
 	if needsFirst {
 		oldest = max(oldest, ages.first.ago)
 	}

@@ -85,7 +85,7 @@ func ParseLevel(name string) (Requirement, error) {
 			return l, nil
 		}
 	}
-	return Requirement{}, levelInvalid("level", "There is no such level. Use one of "+strings.Join(LevelNames(), ", ")+
+	return Requirement{}, LevelInvalid("level", "There is no such level. Use one of "+strings.Join(LevelNames(), ", ")+
 		", or first_factor, second_factor or multi_factor with after_minutes.")
 }
 
@@ -96,15 +96,16 @@ func CustomLevel(factors Factors, afterMinutes int) (Requirement, error) {
 	switch factors {
 	case FirstFactor, SecondFactor, MultiFactor:
 	default:
-		return Requirement{}, levelInvalid("level", "after_minutes goes with level first_factor, second_factor or multi_factor only.")
+		return Requirement{}, LevelInvalid("level", "after_minutes goes with level first_factor, second_factor or multi_factor only.")
 	}
 	if afterMinutes < minAfterMinutes || afterMinutes > MaxAfterMinutes {
-		return Requirement{}, levelInvalid("after_minutes", fmt.Sprintf("after_minutes is a whole number from %d to %d.", minAfterMinutes, MaxAfterMinutes))
+		return Requirement{}, LevelInvalid("after_minutes", fmt.Sprintf("after_minutes is a whole number from %d to %d.", minAfterMinutes, MaxAfterMinutes))
 	}
 	return Requirement{Factors: factors, Within: time.Duration(afterMinutes) * time.Minute}, nil
 }
 
-func levelInvalid(field, detail string) *consent.Error {
+// LevelInvalid refuses a level; field is the field that names it.
+func LevelInvalid(field, detail string) *consent.Error {
 	return &consent.Error{Code: CodeLevelInvalid, Field: field, Detail: detail}
 }
 
@@ -122,14 +123,14 @@ func (r Requirement) valid() bool {
 	case FirstFactor, SecondFactor, MultiFactor:
 		return r.Within > 0
 	case NoFactors:
-		return r.SCA && r.Within > 0 || r.nothing()
+		return r.SCA && r.Within > 0 || r.Nothing()
 	default:
 		return false
 	}
 }
 
-// nothing reports whether it asks for nothing: level low.
-func (r Requirement) nothing() bool {
+// Nothing reports whether it asks for nothing: level low.
+func (r Requirement) Nothing() bool {
 	return r.Factors == NoFactors && r.Within == AnyAge && !r.SingleUse()
 }
 
@@ -184,12 +185,12 @@ func ParseRequirement(s string) (Requirement, error) {
 	} else {
 		n, err := strconv.Atoi(rest)
 		if err != nil || n < minAfterMinutes || n > MaxAfterMinutes || strconv.Itoa(n) != rest {
-			return Requirement{}, levelInvalid("level", "The level's minutes cannot be read.")
+			return Requirement{}, LevelInvalid("level", "The level's minutes cannot be read.")
 		}
 		r.Within = time.Duration(n) * time.Minute
 	}
-	if !r.valid() || r.nothing() { // which has a name
-		return Requirement{}, levelInvalid("level", "The level cannot be read.")
+	if !r.valid() || r.Nothing() { // which has a name
+		return Requirement{}, LevelInvalid("level", "The level cannot be read.")
 	}
 	return r, nil
 }

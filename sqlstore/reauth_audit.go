@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -54,7 +55,7 @@ func legible(s string) string {
 }
 
 // record writes lines of audit, in the transaction of what they tell of.
-func (q query) record(ctx context.Context, lines ...reauth.Audit) error {
+func (q query) record(ctx context.Context, lines ...stepup.Audit) error {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -73,14 +74,14 @@ func (q query) record(ctx context.Context, lines ...reauth.Audit) error {
 }
 
 // Record implements reauth.AuditLog.
-func (s *Store) Record(ctx context.Context, lines ...reauth.Audit) error {
+func (s *Store) Record(ctx context.Context, lines ...stepup.Audit) error {
 	return s.query().record(ctx, lines...)
 }
 
 // RecordOfUser implements reauth.AuditLog.
-func (s *Store) RecordOfUser(ctx context.Context, applicationID, userID string, lines ...reauth.Audit) error {
+func (s *Store) RecordOfUser(ctx context.Context, applicationID, userID string, lines ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
-		if err := q.hold(ctx, reauth.Who{ApplicationID: applicationID, UserID: userID}); err != nil {
+		if err := q.hold(ctx, stepup.Who{ApplicationID: applicationID, UserID: userID}); err != nil {
 			return err
 		}
 		return q.record(ctx, lines...)
@@ -88,7 +89,7 @@ func (s *Store) RecordOfUser(ctx context.Context, applicationID, userID string, 
 }
 
 // ListAudit implements reauth.AuditLog.
-func (s *Store) ListAudit(ctx context.Context, applicationID string, f reauth.AuditFilter) ([]reauth.Audit, error) {
+func (s *Store) ListAudit(ctx context.Context, applicationID string, f stepup.AuditFilter) ([]stepup.Audit, error) {
 	actions := make([]string, len(f.Actions))
 	for i, a := range f.Actions {
 		actions[i] = string(a)
@@ -115,11 +116,11 @@ func (s *Store) ListAudit(ctx context.Context, applicationID string, f reauth.Au
 	}
 	var rows []auditRow
 	err := s.query().list(ctx, st, &rows, arg)
-	out := make([]reauth.Audit, len(rows))
+	out := make([]stepup.Audit, len(rows))
 	for i, r := range rows {
-		out[i] = reauth.Audit{
+		out[i] = stepup.Audit{
 			ApplicationID: r.App, ID: r.ID, At: r.At.Time, UserID: r.UserID, SessionID: r.SessionID, DeviceID: r.DeviceID, IPPrefix: r.IPPrefix,
-			Action: reauth.Action(r.Action), Reason: r.Reason, Factor: reauth.Factor(r.Factor), Level: r.Level, Operation: r.Operation, Subject: r.Subject,
+			Action: stepup.Action(r.Action), Reason: r.Reason, Factor: reauth.Factor(r.Factor), Level: r.Level, Operation: r.Operation, Subject: r.Subject,
 		}
 	}
 	return out, err

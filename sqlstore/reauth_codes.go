@@ -8,6 +8,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -22,9 +23,9 @@ var (
 	liveCode     = both(standingCode.sqlite + ` AND expires_at > :now`)
 	usedCode     = both(selectCode + `user_id = :user AND session_id = :session AND purpose = :purpose AND used_at IS NOT NULL AND expires_at > :now
 		ORDER BY used_at DESC LIMIT 1`)
-	tryCode = both(`UPDATE reauth_codes SET tries = tries + 1 WHERE application_id = :app AND id = :id AND tries < ` + strconv.Itoa(reauth.MaxTries) + `
+	tryCode = both(`UPDATE reauth_codes SET tries = tries + 1 WHERE application_id = :app AND id = :id AND tries < ` + strconv.Itoa(stepup.MaxTries) + `
 		AND used_at IS NULL AND ended_at IS NULL AND expires_at > :now RETURNING ` + columns(codeColumns))
-	triedCode = both(selectCode + `id = :id AND tries >= ` + strconv.Itoa(reauth.MaxTries) + ` AND used_at IS NULL AND ended_at IS NULL AND expires_at > :now`)
+	triedCode = both(selectCode + `id = :id AND tries >= ` + strconv.Itoa(stepup.MaxTries) + ` AND used_at IS NULL AND ended_at IS NULL AND expires_at > :now`)
 	endCode   = both(`UPDATE reauth_codes SET ended_at = COALESCE(ended_at, :at) WHERE application_id = :app AND id = :id`)
 	useCode   = both(`UPDATE reauth_codes SET used_at = :at WHERE application_id = :app AND id = :id AND user_id = :user AND session_id = :session
 		AND used_at IS NULL AND ended_at IS NULL AND expires_at > :at AND NOT hollow`)
@@ -47,7 +48,7 @@ type codeRow struct {
 	ExpiresAt   stamp  `db:"expires_at"`
 }
 
-func codeRowOf(c *reauth.Code) codeRow {
+func codeRowOf(c *stepup.Code) codeRow {
 	return codeRow{
 		App: c.ApplicationID, ID: c.ID, UserID: c.UserID, SessionID: c.SessionID, DeviceID: c.DeviceID,
 		Purpose: string(c.Purpose), Subject: c.Subject, Factor: string(c.Factor), AddressHash: c.AddressHash, MAC: c.MAC,
@@ -55,16 +56,16 @@ func codeRowOf(c *reauth.Code) codeRow {
 	}
 }
 
-func (r *codeRow) code() reauth.Code {
-	return reauth.Code{
-		Who: reauth.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, ID: r.ID, DeviceID: r.DeviceID,
-		Purpose: reauth.Purpose(r.Purpose), Subject: r.Subject, Factor: reauth.Factor(r.Factor), AddressHash: r.AddressHash, MAC: r.MAC,
+func (r *codeRow) code() stepup.Code {
+	return stepup.Code{
+		Who: stepup.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, ID: r.ID, DeviceID: r.DeviceID,
+		Purpose: stepup.Purpose(r.Purpose), Subject: r.Subject, Factor: reauth.Factor(r.Factor), AddressHash: r.AddressHash, MAC: r.MAC,
 		Hollow: r.Hollow, Tries: r.Tries, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
 	}
 }
 
 // BeginCode implements reauth.Codes.
-func (s *Store) BeginCode(ctx context.Context, c reauth.Code, notBefore time.Time, log ...reauth.Audit) (earlier time.Time, err error) {
+func (s *Store) BeginCode(ctx context.Context, c stepup.Code, notBefore time.Time, log ...stepup.Audit) (earlier time.Time, err error) {
 	err = s.atomic(ctx, func(q query) error {
 		if err := q.hold(ctx, c.Who); err != nil {
 			return err
@@ -79,7 +80,7 @@ func (s *Store) BeginCode(ctx context.Context, c reauth.Code, notBefore time.Tim
 
 // beginCode puts a code in the place of the one before. Where another has come
 // there in this moment it is judged like one that was there.
-func (q query) beginCode(ctx context.Context, c *reauth.Code, notBefore time.Time) (time.Time, error) {
+func (q query) beginCode(ctx context.Context, c *stepup.Code, notBefore time.Time) (time.Time, error) {
 	arg := struct {
 		codeRow
 		NotBefore stamp `db:"not_before"`
@@ -107,7 +108,7 @@ func (q query) beginCode(ctx context.Context, c *reauth.Code, notBefore time.Tim
 }
 
 // LiveCode implements reauth.Codes.
-func (s *Store) LiveCode(ctx context.Context, who reauth.Who, p reauth.Purpose, now time.Time) (reauth.Code, error) {
+func (s *Store) LiveCode(ctx context.Context, who stepup.Who, p stepup.Purpose, now time.Time) (stepup.Code, error) {
 	arg := whose(who)
 	arg["purpose"], arg["now"] = string(p), stamp{now}
 	var row codeRow
@@ -116,7 +117,7 @@ func (s *Store) LiveCode(ctx context.Context, who reauth.Who, p reauth.Purpose, 
 }
 
 // UsedCode implements reauth.Codes.
-func (s *Store) UsedCode(ctx context.Context, who reauth.Who, p reauth.Purpose, now time.Time) (reauth.Code, error) {
+func (s *Store) UsedCode(ctx context.Context, who stepup.Who, p stepup.Purpose, now time.Time) (stepup.Code, error) {
 	arg := whose(who)
 	arg["purpose"], arg["now"] = string(p), stamp{now}
 	var row codeRow
@@ -125,7 +126,7 @@ func (s *Store) UsedCode(ctx context.Context, who reauth.Who, p reauth.Purpose, 
 }
 
 // TryCode implements reauth.Codes.
-func (s *Store) TryCode(ctx context.Context, applicationID, id string, now time.Time) (reauth.Code, error) {
+func (s *Store) TryCode(ctx context.Context, applicationID, id string, now time.Time) (stepup.Code, error) {
 	arg := args{"app": applicationID, "id": id, "now": stamp{now}}
 	var row codeRow
 	err := s.query().get(ctx, tryCode, &row, arg)
@@ -133,13 +134,13 @@ func (s *Store) TryCode(ctx context.Context, applicationID, id string, now time.
 		return row.code(), err
 	}
 	if err := s.query().get(ctx, triedCode, &row, arg); err != nil {
-		return reauth.Code{}, err
+		return stepup.Code{}, err
 	}
 	return row.code(), consent.ErrClaimLost
 }
 
 // EndCode implements reauth.Codes.
-func (s *Store) EndCode(ctx context.Context, applicationID, id string, at time.Time, log ...reauth.Audit) error {
+func (s *Store) EndCode(ctx context.Context, applicationID, id string, at time.Time, log ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.found(ctx, endCode, args{"app": applicationID, "id": id, "at": stamp{at}}); err != nil {
 			return err
@@ -149,7 +150,7 @@ func (s *Store) EndCode(ctx context.Context, applicationID, id string, at time.T
 }
 
 // useCode uses a code of who up, or answers ErrClaimLost.
-func (q query) useCode(ctx context.Context, who reauth.Who, id string, at time.Time) error {
+func (q query) useCode(ctx context.Context, who stepup.Who, id string, at time.Time) error {
 	arg := whose(who)
 	arg["id"], arg["at"] = id, stamp{at}
 	return q.won(ctx, useCode, arg)

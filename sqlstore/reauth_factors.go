@@ -7,6 +7,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -58,10 +59,10 @@ type factorRow struct {
 	Left       int    `db:"unused"`
 }
 
-func (r *factorRow) factor() reauth.FactorRecord {
-	return reauth.FactorRecord{
-		EnrolledFactor: reauth.EnrolledFactor{
-			ID: r.ID, Kind: reauth.FactorKind(r.Kind), Label: r.Label, Address: r.Address, Ref: r.Ref,
+func (r *factorRow) factor() stepup.FactorRecord {
+	return stepup.FactorRecord{
+		EnrolledFactor: stepup.EnrolledFactor{
+			ID: r.ID, Kind: stepup.FactorKind(r.Kind), Label: r.Label, Address: r.Address, Ref: r.Ref,
 			CreatedAt: r.CreatedAt.Time, VerifiedAt: r.VerifiedAt.Time, UsedAt: r.UsedAt.Time, Left: r.Left,
 		},
 		ApplicationID: r.App, UserID: r.UserID, Secret: consent.Sealed(r.Secret), LastStep: r.LastStep,
@@ -69,17 +70,17 @@ func (r *factorRow) factor() reauth.FactorRecord {
 }
 
 // Factor implements reauth.Factors.
-func (s *Store) Factor(ctx context.Context, applicationID, userID, id string) (reauth.FactorRecord, error) {
+func (s *Store) Factor(ctx context.Context, applicationID, userID, id string) (stepup.FactorRecord, error) {
 	var row factorRow
 	err := s.query().get(ctx, factorByID, &row, args{"app": applicationID, "user": userID, "id": id})
 	return row.factor(), err
 }
 
 // FactorRecords implements reauth.Factors.
-func (s *Store) FactorRecords(ctx context.Context, applicationID, userID string, kind reauth.FactorKind) ([]reauth.FactorRecord, error) {
+func (s *Store) FactorRecords(ctx context.Context, applicationID, userID string, kind stepup.FactorKind) ([]stepup.FactorRecord, error) {
 	var rows []factorRow
 	err := s.query().list(ctx, factorsOfKind, &rows, args{"app": applicationID, "user": userID, "kind": string(kind)})
-	out := make([]reauth.FactorRecord, len(rows))
+	out := make([]stepup.FactorRecord, len(rows))
 	for i := range rows {
 		out[i] = rows[i].factor()
 	}
@@ -87,26 +88,26 @@ func (s *Store) FactorRecords(ctx context.Context, applicationID, userID string,
 }
 
 // UnusedBackupCodes implements reauth.Factors.
-func (s *Store) UnusedBackupCodes(ctx context.Context, applicationID, userID string) ([]reauth.BackupUse, error) {
+func (s *Store) UnusedBackupCodes(ctx context.Context, applicationID, userID string) ([]stepup.BackupUse, error) {
 	var rows []struct {
 		FactorID string `db:"factor_id"`
 		Hash     blob   `db:"hash"`
 	}
 	err := s.query().list(ctx, unusedBackups, &rows, args{"app": applicationID, "user": userID})
-	out := make([]reauth.BackupUse, len(rows))
+	out := make([]stepup.BackupUse, len(rows))
 	for i, r := range rows {
-		out[i] = reauth.BackupUse{FactorID: r.FactorID, Hash: r.Hash}
+		out[i] = stepup.BackupUse{FactorID: r.FactorID, Hash: r.Hash}
 	}
 	return out, err
 }
 
 // ChangeFactors implements reauth.Factors.
-func (s *Store) ChangeFactors(ctx context.Context, c reauth.FactorChange) error {
+func (s *Store) ChangeFactors(ctx context.Context, c stepup.FactorChange) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.lockAlone(ctx, c.Who); err != nil {
 			return err
 		}
-		for _, part := range []func(context.Context, *reauth.FactorChange) error{q.forgetRefs, q.verifyFactor, q.addFactor} {
+		for _, part := range []func(context.Context, *stepup.FactorChange) error{q.forgetRefs, q.verifyFactor, q.addFactor} {
 			if err := part(ctx, &c); err != nil {
 				return err
 			}
@@ -127,12 +128,12 @@ func (s *Store) ChangeFactors(ctx context.Context, c reauth.FactorChange) error 
 }
 
 // changesWhatCounts says whether what is live has to end, whatever is removed.
-func changesWhatCounts(c *reauth.FactorChange) bool {
+func changesWhatCounts(c *stepup.FactorChange) bool {
 	return c.EndsOthers || c.Verify != "" || len(c.ForgetRefs) > 0 || c.Add != nil && !c.Add.VerifiedAt.IsZero()
 }
 
 // forgetRefs takes what was proven by some refs out of all sessions.
-func (q query) forgetRefs(ctx context.Context, c *reauth.FactorChange) error {
+func (q query) forgetRefs(ctx context.Context, c *stepup.FactorChange) error {
 	if len(c.ForgetRefs) == 0 {
 		return nil
 	}
@@ -158,7 +159,7 @@ func (q query) forgetRefs(ctx context.Context, c *reauth.FactorChange) error {
 }
 
 // verifyFactor uses the code up that proved a factor, which counts from now on.
-func (q query) verifyFactor(ctx context.Context, c *reauth.FactorChange) error {
+func (q query) verifyFactor(ctx context.Context, c *stepup.FactorChange) error {
 	if c.CodeID != "" {
 		if err := q.useCode(ctx, c.Who, c.CodeID, c.At); err != nil {
 			return err
@@ -174,7 +175,7 @@ func (q query) verifyFactor(ctx context.Context, c *reauth.FactorChange) error {
 
 // removeFactors reports whether one of them counted. One that is gone was
 // removed by somebody else.
-func (q query) removeFactors(ctx context.Context, c *reauth.FactorChange) (counted bool, err error) {
+func (q query) removeFactors(ctx context.Context, c *stepup.FactorChange) (counted bool, err error) {
 	for _, id := range c.Remove {
 		arg := whose(c.Who)
 		arg["id"] = id
@@ -194,7 +195,7 @@ func (q query) removeFactors(ctx context.Context, c *reauth.FactorChange) (count
 	return counted, nil
 }
 
-func (q query) addFactor(ctx context.Context, c *reauth.FactorChange) error {
+func (q query) addFactor(ctx context.Context, c *stepup.FactorChange) error {
 	f := c.Add
 	if f == nil {
 		return nil

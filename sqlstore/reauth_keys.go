@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -28,12 +28,12 @@ type proofKeyRow struct {
 }
 
 // ListProofKeys implements reauth.ProofKeys.
-func (s *Store) ListProofKeys(ctx context.Context) ([]reauth.ProofKey, error) {
+func (s *Store) ListProofKeys(ctx context.Context) ([]stepup.ProofKey, error) {
 	var rows []proofKeyRow
 	err := s.query().list(ctx, listProofKeys, &rows, args{})
-	out := make([]reauth.ProofKey, len(rows))
+	out := make([]stepup.ProofKey, len(rows))
 	for i, r := range rows {
-		out[i] = reauth.ProofKey{
+		out[i] = stepup.ProofKey{
 			ID: r.ID, Algorithm: r.Algorithm, Private: consent.Sealed(r.Private),
 			CreatedAt: r.CreatedAt.Time, ActiveAt: r.ActiveAt.Time, RetiredAt: r.RetiredAt.Time,
 		}
@@ -42,7 +42,7 @@ func (s *Store) ListProofKeys(ctx context.Context) ([]reauth.ProofKey, error) {
 }
 
 // AddProofKey implements reauth.ProofKeys.
-func (s *Store) AddProofKey(ctx context.Context, k reauth.ProofKey, after string) error {
+func (s *Store) AddProofKey(ctx context.Context, k stepup.ProofKey, after string) error {
 	arg := struct {
 		proofKeyRow
 		After string `db:"after"`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // windowDays is how long a window is kept that nothing is counted in.
@@ -33,7 +34,7 @@ func (s *Store) Window(ctx context.Context, applicationID, bucket string) (strin
 }
 
 // SwapWindow implements reauth.Standings.
-func (s *Store) SwapWindow(ctx context.Context, applicationID, bucket, old, changed string, at time.Time, log ...reauth.Audit) (bool, error) {
+func (s *Store) SwapWindow(ctx context.Context, applicationID, bucket, old, changed string, at time.Time, log ...stepup.Audit) (bool, error) {
 	st := swapWindow
 	if old == "" {
 		st = beginWindow

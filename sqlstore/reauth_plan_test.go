@@ -14,6 +14,7 @@ import (
 	"github.com/reconsent/reconsent/internal/pgtest"
 	"github.com/reconsent/reconsent/migrations"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // What is asked with each call is looked up by primary keys and nothing else;
@@ -26,12 +27,12 @@ func TestReauthReadsIndexes(t *testing.T) {
 		require.NoError(t, s.Migrate(t.Context()))
 		fillReauth(t, s, 300)
 		t.Run(string(s.dialect), func(t *testing.T) {
-			who := reauth.Who{ApplicationID: "a", UserID: "user_7", SessionID: "sid"}
+			who := stepup.Who{ApplicationID: "a", UserID: "user_7", SessionID: "sid"}
 			arg := whose(who)
 			for k, v := range map[string]any{
 				"calls": "calls:user_7", "failures": "failures:user_7", "sends": "sends:user_7", "bucket": "calls:user_7", "old": "1", "changed": "2",
 				"kept": 9, "at": 5, "now": 5, "id": "x", "before": 5, "limit": 10, "purpose": "enrol", "pseudonym": "p", "locked": "locked:user_7",
-				"windows": keys(s.dialect, reauth.WindowsOf("user_7")), "allowances": keys(s.dialect, reauth.AllowancesOf("user_7")),
+				"windows": keys(s.dialect, stepup.WindowsOf("user_7")), "allowances": keys(s.dialect, stepup.AllowancesOf("user_7")),
 				"hash": []byte("x"), "last_step": 5, "secret": []byte("x"), "was": []byte("x"), "key": "k", "since": 5,
 			} {
 				arg[k] = v
@@ -100,22 +101,22 @@ func fillReauth(t *testing.T, s *Store, n int) {
 	t.Helper()
 	now := time.Date(2027, time.March, 28, 0, 0, 0, 0, time.UTC)
 	for i := range n {
-		who := reauth.Who{ApplicationID: "a", UserID: fmt.Sprintf("user_%d", i), SessionID: "sid"}
+		who := stepup.Who{ApplicationID: "a", UserID: fmt.Sprintf("user_%d", i), SessionID: "sid"}
 		_, err := s.PutUser(t.Context(), consent.User{ApplicationID: "a", ID: who.UserID, CreatedAt: now, UpdatedAt: now})
 		require.NoError(t, err)
-		f := reauth.FactorRecord{EnrolledFactor: reauth.EnrolledFactor{ID: "fac", Kind: reauth.KindBackupCodes, CreatedAt: now, VerifiedAt: now}}
-		require.NoError(t, s.ChangeFactors(t.Context(), reauth.FactorChange{Who: who, At: now, Add: &f, BackupCodes: [][]byte{{1}, {2}}}))
-		_, err = s.BeginCode(t.Context(), reauth.Code{Who: who, ID: who.UserID, Purpose: reauth.PurposeEnrol, CreatedAt: now, ExpiresAt: now}, now)
+		f := stepup.FactorRecord{EnrolledFactor: stepup.EnrolledFactor{ID: "fac", Kind: stepup.KindBackupCodes, CreatedAt: now, VerifiedAt: now}}
+		require.NoError(t, s.ChangeFactors(t.Context(), stepup.FactorChange{Who: who, At: now, Add: &f, BackupCodes: [][]byte{{1}, {2}}}))
+		_, err = s.BeginCode(t.Context(), stepup.Code{Who: who, ID: who.UserID, Purpose: stepup.PurposeEnrol, CreatedAt: now, ExpiresAt: now}, now)
 		require.NoError(t, err)
-		require.NoError(t, s.CreateReverification(t.Context(), reauth.Reverification{Who: who, ID: who.UserID, CreatedAt: now, ExpiresAt: now}))
-		require.NoError(t, s.Succeed(t.Context(), reauth.Success{
+		require.NoError(t, s.CreateReverification(t.Context(), stepup.Reverification{Who: who, ID: who.UserID, CreatedAt: now, ExpiresAt: now}))
+		require.NoError(t, s.Succeed(t.Context(), stepup.Success{
 			Who: who, At: now, Proven: &reauth.Proven{Factor: reauth.Password, Role: reauth.First, At: now},
-			Issue:  &reauth.StepToken{Who: who, Hash: []byte(who.UserID), ProvenAt: now, CreatedAt: now, ExpiresAt: now},
-			Proof:  &reauth.ProofRecord{Who: who, ID: who.UserID, CreatedAt: now, ExpiresAt: now},
-			Answer: &reauth.Answer{ApplicationID: "a", Key: who.UserID, At: now},
-			Log:    []reauth.Audit{{ApplicationID: "a", ID: who.UserID, UserID: who.UserID, At: now}},
+			Issue:  &stepup.StepToken{Who: who, Hash: []byte(who.UserID), ProvenAt: now, CreatedAt: now, ExpiresAt: now},
+			Proof:  &stepup.ProofRecord{Who: who, ID: who.UserID, CreatedAt: now, ExpiresAt: now},
+			Answer: &stepup.Answer{ApplicationID: "a", Key: who.UserID, At: now},
+			Log:    []stepup.Audit{{ApplicationID: "a", ID: who.UserID, UserID: who.UserID, At: now}},
 		}))
-		_, err = s.SwapWindow(t.Context(), "a", reauth.BucketCalls+who.UserID, "", "1", now)
+		_, err = s.SwapWindow(t.Context(), "a", stepup.BucketCalls+who.UserID, "", "1", now)
 		require.NoError(t, err)
 	}
 	_, err := s.db.ExecContext(t.Context(), `ANALYZE`)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -44,7 +45,7 @@ type proofRow struct {
 	EndedAt   stamp  `db:"ended_at"`
 }
 
-func proofRowOf(p *reauth.ProofRecord) proofRow {
+func proofRowOf(p *stepup.ProofRecord) proofRow {
 	return proofRow{
 		App: p.ApplicationID, ID: p.ID, UserID: p.UserID, SessionID: p.SessionID, Level: p.Level, Operation: p.Operation, Digest: p.Digest,
 		CreatedAt: stamp{p.CreatedAt}, ExpiresAt: stamp{p.ExpiresAt}, UsedAt: stamp{p.UsedAt}, EndedAt: stamp{p.EndedAt},
@@ -52,17 +53,17 @@ func proofRowOf(p *reauth.ProofRecord) proofRow {
 }
 
 // Proof implements reauth.Proofs.
-func (s *Store) Proof(ctx context.Context, applicationID, id string) (reauth.ProofRecord, error) {
+func (s *Store) Proof(ctx context.Context, applicationID, id string) (stepup.ProofRecord, error) {
 	var r proofRow
 	err := s.query().get(ctx, proofByID, &r, args{"app": applicationID, "id": id})
-	return reauth.ProofRecord{
-		Who: reauth.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, ID: r.ID, Level: r.Level, Operation: r.Operation, Digest: r.Digest,
+	return stepup.ProofRecord{
+		Who: stepup.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, ID: r.ID, Level: r.Level, Operation: r.Operation, Digest: r.Digest,
 		CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time, UsedAt: r.UsedAt.Time, EndedAt: r.EndedAt.Time,
 	}, err
 }
 
 // UseProof implements reauth.Proofs.
-func (s *Store) UseProof(ctx context.Context, applicationID, id string, at time.Time, a reauth.Answer, log ...reauth.Audit) error {
+func (s *Store) UseProof(ctx context.Context, applicationID, id string, at time.Time, a stepup.Answer, log ...stepup.Audit) error {
 	err := s.atomic(ctx, func(q query) error {
 		if err := q.won(ctx, useProof, args{"app": applicationID, "id": id, "at": stamp{at}}); err != nil {
 			return err
@@ -98,7 +99,7 @@ type stepTokenRow struct {
 	EndedAt   stamp  `db:"ended_at"`
 }
 
-func stepTokenRowOf(t *reauth.StepToken) stepTokenRow {
+func stepTokenRowOf(t *stepup.StepToken) stepTokenRow {
 	return stepTokenRow{
 		App: t.ApplicationID, Hash: t.Hash, Kind: string(t.Kind), UserID: t.UserID, SessionID: t.SessionID, DeviceID: t.DeviceID,
 		Factor: string(t.Factor), Ref: t.Ref, ProvenAt: stamp{t.ProvenAt}, CreatedAt: stamp{t.CreatedAt}, ExpiresAt: stamp{t.ExpiresAt},
@@ -107,11 +108,11 @@ func stepTokenRowOf(t *reauth.StepToken) stepTokenRow {
 }
 
 // StepToken implements reauth.Proofs.
-func (s *Store) StepToken(ctx context.Context, applicationID string, kind reauth.StepKind, hash []byte) (reauth.StepToken, error) {
+func (s *Store) StepToken(ctx context.Context, applicationID string, kind stepup.StepKind, hash []byte) (stepup.StepToken, error) {
 	var r stepTokenRow
 	err := s.query().get(ctx, stepTokenByHash, &r, args{"app": applicationID, "kind": string(kind), "hash": blob(hash)})
-	return reauth.StepToken{
-		Who: reauth.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, Hash: r.Hash, Kind: reauth.StepKind(r.Kind), DeviceID: r.DeviceID,
+	return stepup.StepToken{
+		Who: stepup.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, Hash: r.Hash, Kind: stepup.StepKind(r.Kind), DeviceID: r.DeviceID,
 		Factor: reauth.Factor(r.Factor), Ref: r.Ref, ProvenAt: r.ProvenAt.Time, CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time,
 		UsedAt: r.UsedAt.Time, EndedAt: r.EndedAt.Time,
 	}, err
@@ -127,11 +128,11 @@ type answerRow struct {
 
 // keepAnswer keeps an answer for its key, or answers ErrClaimLost where another
 // is there that still counts.
-func (q query) keepAnswer(ctx context.Context, a *reauth.Answer) error {
+func (q query) keepAnswer(ctx context.Context, a *stepup.Answer) error {
 	n, err := q.exec(ctx, keepAnswer, struct {
 		answerRow
 		Old stamp `db:"old"`
-	}{answerRow{a.ApplicationID, a.Key, a.Request, a.Text, stamp{a.At}}, stamp{a.At.Add(-reauth.AnswerFor)}})
+	}{answerRow{a.ApplicationID, a.Key, a.Request, a.Text, stamp{a.At}}, stamp{a.At.Add(-stepup.AnswerFor)}})
 	if err == nil && n == 0 {
 		return consent.ErrClaimLost
 	}
@@ -139,8 +140,8 @@ func (q query) keepAnswer(ctx context.Context, a *reauth.Answer) error {
 }
 
 // Answered implements reauth.Proofs.
-func (s *Store) Answered(ctx context.Context, applicationID, key string, since time.Time) (reauth.Answer, error) {
+func (s *Store) Answered(ctx context.Context, applicationID, key string, since time.Time) (stepup.Answer, error) {
 	var r answerRow
 	err := s.query().get(ctx, answered, &r, args{"app": applicationID, "key": key, "since": stamp{since}})
-	return reauth.Answer{ApplicationID: r.App, Key: r.Key, Request: r.Request, Text: r.Answer, At: r.At.Time}, err
+	return stepup.Answer{ApplicationID: r.App, Key: r.Key, Request: r.Request, Text: r.Answer, At: r.At.Time}, err
 }

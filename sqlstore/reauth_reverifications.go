@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -41,7 +41,7 @@ type reverificationRow struct {
 	EndedAt        stamp  `db:"ended_at"`
 }
 
-func reverificationRowOf(r *reauth.Reverification) reverificationRow {
+func reverificationRowOf(r *stepup.Reverification) reverificationRow {
 	row := reverificationRow{
 		App: r.ApplicationID, UserID: r.UserID, ID: r.ID, SessionID: r.SessionID, Level: r.Level, Operation: r.Operation,
 		Details: blob(r.Details), Digest: r.Digest, SecondEnrolled: r.SecondEnrolled, Prepared: blob(r.Prepared),
@@ -53,16 +53,16 @@ func reverificationRowOf(r *reauth.Reverification) reverificationRow {
 	return row
 }
 
-func (r *reverificationRow) reverification() reauth.Reverification {
-	return reauth.Reverification{
-		Who: reauth.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, ID: r.ID, Level: r.Level, Operation: r.Operation,
+func (r *reverificationRow) reverification() stepup.Reverification {
+	return stepup.Reverification{
+		Who: stepup.Who{ApplicationID: r.App, UserID: r.UserID, SessionID: r.SessionID}, ID: r.ID, Level: r.Level, Operation: r.Operation,
 		Details: consent.Sealed(r.Details), Digest: r.Digest, SecondEnrolled: r.SecondEnrolled, Proven: r.Proven, Prepared: consent.Sealed(r.Prepared),
 		CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time, CompletedAt: r.CompletedAt.Time, EndedAt: r.EndedAt.Time,
 	}
 }
 
 // CreateReverification implements reauth.Reverifications.
-func (s *Store) CreateReverification(ctx context.Context, r reauth.Reverification, log ...reauth.Audit) error {
+func (s *Store) CreateReverification(ctx context.Context, r stepup.Reverification, log ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.hold(ctx, r.Who); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Store) CreateReverification(ctx context.Context, r reauth.Reverificatio
 }
 
 // Reverification implements reauth.Reverifications.
-func (s *Store) Reverification(ctx context.Context, who reauth.Who, id string) (reauth.Reverification, error) {
+func (s *Store) Reverification(ctx context.Context, who stepup.Who, id string) (stepup.Reverification, error) {
 	arg := whose(who)
 	arg["id"] = id
 	var row reverificationRow
@@ -84,14 +84,14 @@ func (s *Store) Reverification(ctx context.Context, who reauth.Who, id string) (
 }
 
 // ReverificationByID implements reauth.Reverifications.
-func (s *Store) ReverificationByID(ctx context.Context, applicationID, id string) (reauth.Reverification, error) {
+func (s *Store) ReverificationByID(ctx context.Context, applicationID, id string) (stepup.Reverification, error) {
 	var row reverificationRow
 	err := s.query().get(ctx, reverificationByID, &row, args{"app": applicationID, "id": id})
 	return row.reverification(), err
 }
 
 // Prepare implements reauth.Reverifications.
-func (s *Store) Prepare(ctx context.Context, who reauth.Who, id string, challenge consent.Sealed, log ...reauth.Audit) error {
+func (s *Store) Prepare(ctx context.Context, who stepup.Who, id string, challenge consent.Sealed, log ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.keepChallenge(ctx, who, id, challenge); err != nil {
 			return err
@@ -100,14 +100,14 @@ func (s *Store) Prepare(ctx context.Context, who reauth.Who, id string, challeng
 	})
 }
 
-func (q query) keepChallenge(ctx context.Context, who reauth.Who, id string, challenge consent.Sealed) error {
+func (q query) keepChallenge(ctx context.Context, who stepup.Who, id string, challenge consent.Sealed) error {
 	arg := whose(who)
 	arg["id"], arg["challenge"] = id, blob(challenge)
 	return q.found(ctx, prepare, arg)
 }
 
 // TakePrepared implements reauth.Reverifications.
-func (s *Store) TakePrepared(ctx context.Context, who reauth.Who, id string) (challenge consent.Sealed, err error) {
+func (s *Store) TakePrepared(ctx context.Context, who stepup.Who, id string) (challenge consent.Sealed, err error) {
 	err = s.atomic(ctx, func(q query) error {
 		r, err := q.liveReverification(ctx, who, id)
 		if err != nil {
@@ -127,7 +127,7 @@ func (s *Store) TakePrepared(ctx context.Context, who reauth.Who, id string) (ch
 
 // liveReverification locks one that is neither complete nor ended, or answers
 // ErrNotFound.
-func (q query) liveReverification(ctx context.Context, who reauth.Who, id string) (reverificationRow, error) {
+func (q query) liveReverification(ctx context.Context, who stepup.Who, id string) (reverificationRow, error) {
 	arg := whose(who)
 	arg["id"] = id
 	var row reverificationRow

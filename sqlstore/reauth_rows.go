@@ -10,9 +10,10 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
-var _ reauth.Store = (*Store)(nil)
+var _ stepup.Store = (*Store)(nil)
 
 // Who writes what belongs to a user holds the user's row against being deleted
 // and against whoever ends all that is live of the user: both lock it for
@@ -21,19 +22,19 @@ var holdUser = sideBySide(`SELECT id FROM users WHERE application_id = :app AND 
 	`SELECT id FROM users WHERE application_id = :app AND id = :user`)
 
 // hold holds a user, or answers ErrNotFound.
-func (q query) hold(ctx context.Context, who reauth.Who) error {
+func (q query) hold(ctx context.Context, who stepup.Who) error {
 	var id string
 	return q.get(ctx, holdUser, &id, whose(who))
 }
 
 // lockAlone locks a user against everybody, or answers ErrNotFound.
-func (q query) lockAlone(ctx context.Context, who reauth.Who) error {
+func (q query) lockAlone(ctx context.Context, who stepup.Who) error {
 	var row userRow
 	return q.get(ctx, lockUser, &row, args{"app": who.ApplicationID, "id": who.UserID})
 }
 
 // whose are the arguments that say whose a row is.
-func whose(who reauth.Who) args {
+func whose(who stepup.Who) args {
 	return args{"app": who.ApplicationID, "user": who.UserID, "session": who.SessionID}
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -20,15 +20,15 @@ type reauthSettingsRow struct {
 	UpdatedAt stamp  `db:"updated_at"`
 }
 
-func (r *reauthSettingsRow) settings() reauth.SealedSettings {
-	return reauth.SealedSettings{ApplicationID: r.App, Config: consent.Sealed(r.Config), UpdatedAt: r.UpdatedAt.Time}
+func (r *reauthSettingsRow) settings() stepup.SealedSettings {
+	return stepup.SealedSettings{ApplicationID: r.App, Config: consent.Sealed(r.Config), UpdatedAt: r.UpdatedAt.Time}
 }
 
 // AllReauthSettings implements reauth.SettingsStore.
-func (s *Store) AllReauthSettings(ctx context.Context) ([]reauth.SealedSettings, error) {
+func (s *Store) AllReauthSettings(ctx context.Context) ([]stepup.SealedSettings, error) {
 	var rows []reauthSettingsRow
 	err := s.query().list(ctx, allReauthSettings, &rows, args{})
-	out := make([]reauth.SealedSettings, len(rows))
+	out := make([]stepup.SealedSettings, len(rows))
 	for i := range rows {
 		out[i] = rows[i].settings()
 	}
@@ -36,14 +36,14 @@ func (s *Store) AllReauthSettings(ctx context.Context) ([]reauth.SealedSettings,
 }
 
 // ReauthSettings implements reauth.SettingsStore.
-func (s *Store) ReauthSettings(ctx context.Context, applicationID string) (reauth.SealedSettings, error) {
+func (s *Store) ReauthSettings(ctx context.Context, applicationID string) (stepup.SealedSettings, error) {
 	var row reauthSettingsRow
 	err := s.query().get(ctx, reauthSettings, &row, args{"app": applicationID})
 	return row.settings(), err
 }
 
 // PutReauthSettings implements reauth.SettingsStore.
-func (s *Store) PutReauthSettings(ctx context.Context, r reauth.SealedSettings) error {
+func (s *Store) PutReauthSettings(ctx context.Context, r stepup.SealedSettings) error {
 	_, err := s.query().exec(ctx, putReauthSettings, reauthSettingsRow{r.ApplicationID, blob(r.Config), stamp{r.UpdatedAt}})
 	return err
 }

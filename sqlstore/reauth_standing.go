@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // sessionDays is how long what was proven in a session is kept: longer than the
@@ -64,7 +64,7 @@ type standingRow struct {
 }
 
 // enrolled are factors as a standing brings them.
-type enrolled []reauth.EnrolledFactor
+type enrolled []stepup.EnrolledFactor
 
 // Scan implements sql.Scanner.
 func (e *enrolled) Scan(v any) error {
@@ -75,7 +75,7 @@ func (e *enrolled) Scan(v any) error {
 	}
 	var list []struct {
 		ID         string            `json:"id"`
-		Kind       reauth.FactorKind `json:"kind"`
+		Kind       stepup.FactorKind `json:"kind"`
 		Label      string            `json:"label"`
 		Address    string            `json:"address"`
 		Ref        string            `json:"ref"`
@@ -88,7 +88,7 @@ func (e *enrolled) Scan(v any) error {
 		return fmt.Errorf("enrolled factors do not parse: %w", err)
 	}
 	for _, f := range list {
-		*e = append(*e, reauth.EnrolledFactor{
+		*e = append(*e, stepup.EnrolledFactor{
 			ID: f.ID, Kind: f.Kind, Label: f.Label, Address: f.Address, Ref: f.Ref,
 			CreatedAt: micros(f.CreatedAt), VerifiedAt: micros(f.VerifiedAt), UsedAt: micros(f.UsedAt), Left: f.Left,
 		})
@@ -105,25 +105,25 @@ func micros(n *int64) time.Time {
 }
 
 // Standing implements reauth.Standings.
-func (s *Store) Standing(ctx context.Context, who reauth.Who) (reauth.Standing, error) {
+func (s *Store) Standing(ctx context.Context, who stepup.Who) (stepup.Standing, error) {
 	arg := whose(who)
-	arg["calls"], arg["failures"] = reauth.BucketCalls+who.UserID, reauth.BucketFailures+who.UserID
+	arg["calls"], arg["failures"] = stepup.BucketCalls+who.UserID, stepup.BucketFailures+who.UserID
 	var row standingRow
 	if err := s.query().get(ctx, standing, &row, arg); err != nil {
-		return reauth.Standing{}, err
+		return stepup.Standing{}, err
 	}
 	cleared := row.ClearedAt.Time
 	if row.AllClearedAt.After(cleared) {
 		cleared = row.AllClearedAt.Time
 	}
-	return reauth.Standing{
+	return stepup.Standing{
 		User: row.user(), Proven: row.Proven.after(cleared), ClearedAt: cleared,
 		Factors: row.Enrolled, Calls: row.Calls, Failures: row.Failures,
 	}, nil
 }
 
 // Clear implements reauth.Standings.
-func (s *Store) Clear(ctx context.Context, who reauth.Who, at time.Time, log reauth.Audit) error {
+func (s *Store) Clear(ctx context.Context, who stepup.Who, at time.Time, log stepup.Audit) error {
 	arg := whose(who)
 	arg["at"], arg["kept"] = stamp{at}, keptUntil(at, sessionDays)
 	return s.atomic(ctx, func(q query) error {
@@ -162,7 +162,7 @@ func endAll(table, used string) string {
 
 // endLive ends what can still be used up of a session, or of all of a user's
 // where who has none. The user is locked.
-func (q query) endLive(ctx context.Context, who reauth.Who, at time.Time) error {
+func (q query) endLive(ctx context.Context, who stepup.Who, at time.Time) error {
 	arg := whose(who)
 	arg["at"] = stamp{at}
 	for _, st := range []*statement{endCodes, endReverifications, endStepTokens, endProofs, endBegunFactors} {

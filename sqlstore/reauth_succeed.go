@@ -4,15 +4,15 @@ import (
 	"context"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // Succeed implements reauth.Reverifications. Its parts stand in the order in
 // which rows are locked everywhere: user, session, code, reverification,
 // factor, backup code, token, window.
-func (s *Store) Succeed(ctx context.Context, w reauth.Success) error {
+func (s *Store) Succeed(ctx context.Context, w stepup.Success) error {
 	return s.atomic(ctx, func(q query) error {
-		for _, part := range []func(context.Context, *reauth.Success) error{
+		for _, part := range []func(context.Context, *stepup.Success) error{
 			q.joinSession, q.useUp, q.advance, q.moveFactor, q.useBackupCode, q.handOut, q.keepAnswerOf,
 		} {
 			if err := part(ctx, &w); err != nil {
@@ -30,7 +30,7 @@ func (s *Store) Succeed(ctx context.Context, w reauth.Success) error {
 
 // joinSession holds the user, and joins what was proven to what the session has
 // proven. An answer from before the session was ended is lost.
-func (q query) joinSession(ctx context.Context, w *reauth.Success) error {
+func (q query) joinSession(ctx context.Context, w *stepup.Success) error {
 	if err := q.hold(ctx, w.Who); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (q query) joinSession(ctx context.Context, w *reauth.Success) error {
 }
 
 // useUp uses the code up.
-func (q query) useUp(ctx context.Context, w *reauth.Success) error {
+func (q query) useUp(ctx context.Context, w *stepup.Success) error {
 	if w.CodeID == "" {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (q query) useUp(ctx context.Context, w *reauth.Success) error {
 
 // advance joins what was proven to the reverification, which may be complete by
 // that.
-func (q query) advance(ctx context.Context, w *reauth.Success) error {
+func (q query) advance(ctx context.Context, w *stepup.Success) error {
 	if w.ReverificationID == "" {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (q query) advance(ctx context.Context, w *reauth.Success) error {
 }
 
 // moveFactor moves the factor on.
-func (q query) moveFactor(ctx context.Context, w *reauth.Success) error {
+func (q query) moveFactor(ctx context.Context, w *stepup.Success) error {
 	f := w.Step
 	if f == nil {
 		return nil
@@ -102,7 +102,7 @@ func (q query) moveFactor(ctx context.Context, w *reauth.Success) error {
 }
 
 // useBackupCode uses the backup code up.
-func (q query) useBackupCode(ctx context.Context, w *reauth.Success) error {
+func (q query) useBackupCode(ctx context.Context, w *stepup.Success) error {
 	b := w.BackupCode
 	if b == nil {
 		return nil
@@ -117,7 +117,7 @@ func (q query) useBackupCode(ctx context.Context, w *reauth.Success) error {
 
 // handOut takes the step token that was brought, and stores what is given for
 // it.
-func (q query) handOut(ctx context.Context, w *reauth.Success) error {
+func (q query) handOut(ctx context.Context, w *stepup.Success) error {
 	if len(w.Token) > 0 {
 		arg := whose(w.Who)
 		arg["hash"], arg["at"] = blob(w.Token), stamp{w.At}
@@ -137,7 +137,7 @@ func (q query) handOut(ctx context.Context, w *reauth.Success) error {
 	return err
 }
 
-func (q query) keepAnswerOf(ctx context.Context, w *reauth.Success) error {
+func (q query) keepAnswerOf(ctx context.Context, w *stepup.Success) error {
 	if w.Answer == nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reconsent/reconsent/internal/pgtest"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/sqlstore/reauthtest"
 )
 
@@ -35,15 +36,15 @@ func TestReauthOnPostgresPartitioned(t *testing.T) {
 func TestTheAuditIsAppendOnly(t *testing.T) {
 	dsn, path := pgtest.DSN(t), filepath.Join(t.TempDir(), "reauth.db")
 	whole, parts, sqlite := open(t, dsn), openPartitioned(t), open(t, "sqlite:"+path)
-	line := reauth.Audit{
+	line := stepup.Audit{
 		ApplicationID: "a", ID: "aud_1", At: time.Date(2027, time.March, 28, 0, 0, 0, 0, time.UTC), UserID: "ada", SessionID: "s", DeviceID: "d",
-		IPPrefix: "192.0.2.0/24", Action: reauth.ActionFailed, Reason: "wrong_code", Factor: reauth.TOTP, Level: "strict", Operation: "pay", Subject: "rev_1",
+		IPPrefix: "192.0.2.0/24", Action: stepup.ActionFailed, Reason: "wrong_code", Factor: reauth.TOTP, Level: "strict", Operation: "pay", Subject: "rev_1",
 	}
 	file, err := sql.Open("sqlite", path)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, file.Close()) })
 	for name, d := range map[string]struct {
-		log reauth.AuditLog
+		log stepup.AuditLog
 		db  *sql.DB
 	}{"postgres": {whole, connect(t, dsn)}, "partitioned": {parts, parts.DB()}, "sqlite": {sqlite, file}} {
 		t.Run(name, func(t *testing.T) {
@@ -62,9 +63,9 @@ func TestTheAuditIsAppendOnly(t *testing.T) {
 				_, err := d.db.ExecContext(t.Context(), st)
 				require.ErrorContains(t, err, "append only", st)
 			}
-			got, err := d.log.ListAudit(t.Context(), "a", reauth.AuditFilter{Limit: 10})
+			got, err := d.log.ListAudit(t.Context(), "a", stepup.AuditFilter{Limit: 10})
 			require.NoError(t, err)
-			assert.Equal(t, []reauth.Audit{line}, got)
+			assert.Equal(t, []stepup.Audit{line}, got)
 			_, err = d.db.ExecContext(t.Context(), `UPDATE audit SET user_id = 'erased', session_id = '', device_id = '', ip_prefix = ''`)
 			require.NoError(t, err)
 		})

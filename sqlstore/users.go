@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var (
@@ -157,7 +157,7 @@ func (q query) lockUser(ctx context.Context, arg args) (bool, error) {
 // EraseUser implements consent.Users.
 func (s *Store) EraseUser(ctx context.Context, applicationID, userID, pseudonym string) error {
 	arg := args{"app": applicationID, "id": userID, "pseudonym": pseudonym, "user": userID,
-		"windows": keys(s.dialect, reauth.WindowsOf(userID)), "allowances": keys(s.dialect, reauth.AllowancesOf(userID))}
+		"windows": keys(s.dialect, stepup.WindowsOf(userID)), "allowances": keys(s.dialect, stepup.AllowancesOf(userID))}
 	return s.atomic(ctx, func(q query) error {
 		known, err := q.lockUser(ctx, arg)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 func appReauthCommand(std stdio) *cobra.Command {
@@ -78,7 +78,7 @@ func showReauth(ctx context.Context, std stdio, sys *system, app *consent.Applic
 		}
 	}
 	if set.OpenID.Issuer != "" {
-		_, _ = fmt.Fprintf(w, "redirect_uri to register there\t%s\n", sys.reauth.BaseURL+reauth.PathReturn)
+		_, _ = fmt.Fprintf(w, "redirect_uri to register there\t%s\n", sys.reauth.BaseURL+stepup.PathReturn)
 	}
 	_, _ = fmt.Fprintf(w, "updated_at\t%s\n", set.UpdatedAt.Format(time.RFC3339))
 	return w.Flush()
@@ -86,11 +86,11 @@ func showReauth(ctx context.Context, std stdio, sys *system, app *consent.Applic
 
 // changeReauth stores nothing unless all of it is right.
 func changeReauth(ctx context.Context, std stdio, sys *system, app *consent.Application, file string, given map[string][]string) error {
-	var set reauth.Settings
+	var set stepup.Settings
 	var faults []error
 	var err error
 	if file != "" {
-		if set, err = readReauthSettings(file, reauth.Settings{}); err != nil {
+		if set, err = readReauthSettings(file, stepup.Settings{}); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
 		}
 	} else if set, err = sys.reauth.ReadSettings(ctx, app.ID); err != nil && !errors.Is(err, consent.ErrNotFound) {
@@ -121,7 +121,7 @@ func changeReauth(ctx context.Context, std stdio, sys *system, app *consent.Appl
 	}
 	_, err = fmt.Fprintf(std.out, "%s: settings of re-authentication stored; every replica follows within seconds\n", app.Slug)
 	if err == nil && set.OpenID.Issuer != "" && (file != "" || given["openid-issuer"] != nil) {
-		_, err = fmt.Fprintf(std.out, "register this redirect_uri at %s: %s\n", set.OpenID.Issuer, sys.reauth.BaseURL+reauth.PathReturn)
+		_, err = fmt.Fprintf(std.out, "register this redirect_uri at %s: %s\n", set.OpenID.Issuer, sys.reauth.BaseURL+stepup.PathReturn)
 	}
 	return err
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/reconsent/reconsent/api"
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // auditOptions are the flags of audit.
@@ -47,9 +47,9 @@ func auditCommand(std stdio) *cobra.Command {
 
 // readAudit checks what was asked for, and prints it.
 func readAudit(ctx context.Context, std stdio, sys *system, o auditOptions, now time.Time) error {
-	f := reauth.AuditFilter{UserID: o.user, Limit: auditPage}
+	f := stepup.AuditFilter{UserID: o.user, Limit: auditPage}
 	for _, a := range o.actions {
-		f.Actions = append(f.Actions, reauth.Action(a))
+		f.Actions = append(f.Actions, stepup.Action(a))
 	}
 	var err error
 	if f.Since, err = momentOf(o.since, now); err != nil {
@@ -67,12 +67,12 @@ func readAudit(ctx context.Context, std stdio, sys *system, o auditOptions, now 
 	}
 	if o.json {
 		to := json.NewEncoder(std.out)
-		return eachOf(ctx, trails, o.limit, func(slug string, a *reauth.Audit) error { return to.Encode(auditJSONOf(slug, a)) })
+		return eachOf(ctx, trails, o.limit, func(slug string, a *stepup.Audit) error { return to.Encode(auditJSONOf(slug, a)) })
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "AT\tAPPLICATION\tUSER\tACTION\tREASON\tFACTOR\tLEVEL\tOPERATION\tSESSION\tDEVICE\tFROM\tSUBJECT")
 	lines := 0
-	err = eachOf(ctx, trails, o.limit, func(slug string, a *reauth.Audit) error {
+	err = eachOf(ctx, trails, o.limit, func(slug string, a *stepup.Audit) error {
 		for _, s := range []string{a.At.Format(time.RFC3339), slug, a.UserID, string(a.Action), a.Reason, string(a.Factor), a.Level, a.Operation, a.SessionID, a.DeviceID, a.IPPrefix} {
 			_, _ = fmt.Fprintf(w, "%s\t", cmp.Or(inCell(s), "-"))
 		}
@@ -121,13 +121,13 @@ const auditPage = 200
 // auditTrail is the rest of one application's audit.
 type auditTrail struct {
 	app    consent.Application
-	store  reauth.AuditLog
-	filter reauth.AuditFilter
-	page   []reauth.Audit
+	store  stepup.AuditLog
+	filter stepup.AuditFilter
+	page   []stepup.Audit
 	last   bool
 }
 
-func auditTrails(ctx context.Context, sys *system, slug string, f reauth.AuditFilter) ([]*auditTrail, error) {
+func auditTrails(ctx context.Context, sys *system, slug string, f stepup.AuditFilter) ([]*auditTrail, error) {
 	var apps []consent.Application
 	if slug != "" {
 		app, err := sys.applicationNamed(ctx, slug)
@@ -153,7 +153,7 @@ func auditTrails(ctx context.Context, sys *system, slug string, f reauth.AuditFi
 }
 
 // next returns the newest line that is left, or nil.
-func (t *auditTrail) next(ctx context.Context) (*reauth.Audit, error) {
+func (t *auditTrail) next(ctx context.Context) (*stepup.Audit, error) {
 	if len(t.page) == 0 && !t.last {
 		page, err := t.store.ListAudit(ctx, t.app.ID, t.filter)
 		if err != nil {
@@ -172,7 +172,7 @@ func (t *auditTrail) next(ctx context.Context) (*reauth.Audit, error) {
 
 // eachOf calls f for the lines of all applications, newest first, up to limit;
 // 0 is all of them.
-func eachOf(ctx context.Context, trails []*auditTrail, limit int, f func(slug string, a *reauth.Audit) error) error {
+func eachOf(ctx context.Context, trails []*auditTrail, limit int, f func(slug string, a *stepup.Audit) error) error {
 	for n := 0; limit == 0 || n < limit; n++ {
 		var newest *auditTrail
 		for _, t := range trails {
@@ -201,7 +201,7 @@ type auditJSON struct {
 	api.AuditLine
 }
 
-func auditJSONOf(slug string, a *reauth.Audit) auditJSON {
+func auditJSONOf(slug string, a *stepup.Audit) auditJSON {
 	return auditJSON{slug, api.AuditLine{
 		ID: a.ID, At: a.At, Action: string(a.Action), Reason: a.Reason, UserID: a.UserID, SessionID: a.SessionID, DeviceID: a.DeviceID,
 		IPPrefix: a.IPPrefix, Factor: string(a.Factor), Level: a.Level, Operation: a.Operation, Subject: a.Subject,

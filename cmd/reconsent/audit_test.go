@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/sqlstore"
 )
 
 // audited writes lines of audit, a minute apart, ids in their order.
-func audited(t *testing.T, url, slug string, from int, lines ...reauth.Audit) {
+func audited(t *testing.T, url, slug string, from int, lines ...stepup.Audit) {
 	t.Helper()
 	store, err := sqlstore.Open(t.Context(), url)
 	require.NoError(t, err)
@@ -58,10 +59,10 @@ func TestAudit(t *testing.T) {
 		in := install(t, url)
 		succeeds(t, in.with("app", "create", "other")...)
 		audited(t, url, "acme", 1,
-			reauth.Audit{UserID: "ada", SessionID: "s1", Action: reauth.ActionCodeSent, Factor: reauth.EmailCode, Subject: "a1", IPPrefix: "192.0.2.0/24"},
-			reauth.Audit{UserID: "ada", Action: reauth.ActionFailed, Reason: "wrong_code", Subject: "a2"},
-			reauth.Audit{UserID: "bob\x1b[2J", Action: reauth.ActionLocked, Subject: "a3"})
-		audited(t, url, "other", 3, reauth.Audit{UserID: "ada", Action: reauth.ActionFailed, Subject: "o3"}, reauth.Audit{UserID: "eve", Action: reauth.ActionProofUsed, Level: "sca", Operation: "pay", Subject: "o4"})
+			stepup.Audit{UserID: "ada", SessionID: "s1", Action: stepup.ActionCodeSent, Factor: reauth.EmailCode, Subject: "a1", IPPrefix: "192.0.2.0/24"},
+			stepup.Audit{UserID: "ada", Action: stepup.ActionFailed, Reason: "wrong_code", Subject: "a2"},
+			stepup.Audit{UserID: "bob\x1b[2J", Action: stepup.ActionLocked, Subject: "a3"})
+		audited(t, url, "other", 3, stepup.Audit{UserID: "ada", Action: stepup.ActionFailed, Subject: "o3"}, stepup.Audit{UserID: "eve", Action: stepup.ActionProofUsed, Level: "sca", Operation: "pay", Subject: "o4"})
 
 		assert.Equal(t, "o4 a3 o3 a2 a1", strings.Replace(subjects(auditOf(t, in)), "o3 a3", "a3 o3", 1), "newest first, over all applications")
 		assert.Equal(t, "a3 a2 a1", subjects(auditOf(t, in, "--app", "acme")))
@@ -86,9 +87,9 @@ func TestAuditPagesThrough(t *testing.T) {
 	url := sqliteFile(t)
 	in := install(t, url)
 	const lines = 2*auditPage + 7
-	all := make([]reauth.Audit, lines)
+	all := make([]stepup.Audit, lines)
 	for i := range all {
-		all[i] = reauth.Audit{UserID: "ada", Action: reauth.ActionChallenged, Subject: fmt.Sprint(i)}
+		all[i] = stepup.Audit{UserID: "ada", Action: stepup.ActionChallenged, Subject: fmt.Sprint(i)}
 	}
 	audited(t, url, "acme", 1, all...)
 	list := auditOf(t, in, "--limit", "0")

@@ -16,7 +16,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/provider/sandbox"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // devOptions are the flags of dev.
@@ -252,13 +252,13 @@ var demoPolicy = consent.Policy{Validity: 90 * 24 * time.Hour, RenewalWindow: 90
 
 // demoReauth has the demo's users prove themselves with tokens that anybody who
 // reads what dev prints can sign, from pages on this machine.
-func (d *development) demoReauth(applicationID string) reauth.Settings {
+func (d *development) demoReauth(applicationID string) stepup.Settings {
 	port := d.ready.API[strings.LastIndexByte(d.ready.API, ':'):]
-	return reauth.Settings{
+	return stepup.Settings{
 		ApplicationID: applicationID,
-		Identity:      reauth.Identity{Algorithms: []string{"HS256"}, Secret: d.memo.UserJWTSecret, TrustAuthTime: true},
+		Identity:      stepup.Identity{Algorithms: []string{"HS256"}, Secret: d.memo.UserJWTSecret, TrustAuthTime: true},
 		Origins:       []string{"http://localhost:*", "http://127.0.0.1:*"},
-		Passkeys:      reauth.Passkeys{RPID: "localhost", Origins: []string{"http://localhost" + port}},
+		Passkeys:      stepup.Passkeys{RPID: "localhost", Origins: []string{"http://localhost" + port}},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/reconsent/reconsent/internal/outbound"
 	"github.com/reconsent/reconsent/reauth"
 	"github.com/reconsent/reconsent/reauth/idp"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // What a document of published keys may take to come, and be long.
@@ -57,7 +58,7 @@ func (d *doctor) reauth(ctx context.Context, sys *system, c config, apps []conse
 }
 
 // users looks at one application's settings.
-func (d *doctor) users(ctx context.Context, sys *system, c config, client *http.Client, about string, set *reauth.Settings) {
+func (d *doctor) users(ctx context.Context, sys *system, c config, client *http.Client, about string, set *stepup.Settings) {
 	if err := sys.reauth.CheckSettings(*set); err != nil {
 		for fault := range strings.SplitSeq(err.Error(), "\n") {
 			d.fail("%s: %s", about, fault)
@@ -84,10 +85,10 @@ func (d *doctor) users(ctx context.Context, sys *system, c config, client *http.
 	}
 }
 
-func (d *doctor) openID(ctx context.Context, sys *system, about string, set *reauth.Settings) {
+func (d *doctor) openID(ctx context.Context, sys *system, about string, set *stepup.Settings) {
 	p := &idp.Provider{
 		Issuer: set.OpenID.Issuer, ClientID: set.OpenID.ClientID, ClientSecret: set.OpenID.ClientSecret, Scopes: set.OpenID.Scopes,
-		RedirectURI: sys.reauth.BaseURL + reauth.PathReturn,
+		RedirectURI: sys.reauth.BaseURL + stepup.PathReturn,
 	}
 	if err := p.Validate(false); err != nil { // the rest of it was looked at above
 		d.fail("%s, OpenID: %v: --base-url is where %s sends people back to", about, err, p.Issuer)
@@ -113,8 +114,8 @@ func (d *doctor) proofKeys(ctx context.Context, sys *system) {
 	default:
 		newest := keys[len(keys)-1]
 		d.ok("keys that sign proofs: %d, the newest signs from %s", len(keys), newest.ActiveAt.Format(time.RFC3339))
-		if sys.now().Sub(newest.CreatedAt) > 2*reauth.RotateEvery {
-			d.warn("keys that sign proofs: the newest is from %s; 'serve' brings one every %d days: is it running?", newest.CreatedAt.Format(time.DateOnly), int(reauth.RotateEvery.Hours())/24)
+		if sys.now().Sub(newest.CreatedAt) > 2*stepup.RotateEvery {
+			d.warn("keys that sign proofs: the newest is from %s; 'serve' brings one every %d days: is it running?", newest.CreatedAt.Format(time.DateOnly), int(stepup.RotateEvery.Hours())/24)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/reconsent/reconsent/reauth"
 	"github.com/reconsent/reconsent/reauth/proof"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/seal"
 )
 
@@ -71,7 +71,7 @@ func rotateProofKeysCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "proofs", Short: "Add the next key that signs proofs",
 		Long: fmt.Sprintf("Adds the next key that signs proofs. It is published at once at /.well-known/jwks.json, and signs once every verifier can know it, %s later; "+
-			"proofs of the key before it stay good. Without this it happens by itself every %d days.", inHours(proof.Lead), int(reauth.RotateEvery.Hours())/24),
+			"proofs of the key before it stay good. Without this it happens by itself every %d days.", inHours(proof.Lead), int(stepup.RotateEvery.Hours())/24),
 		RunE: onSystem(std, func(cmd *cobra.Command, _ []string, sys *system) error {
 			before, err := sys.store.ListProofKeys(cmd.Context())
 			if err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/notify"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // messenger has package notify send what package reauth says.
@@ -18,9 +18,9 @@ type messenger struct {
 	now         func() time.Time
 	log         *slog.Logger
 	// sent is reauth.Service.CodeSent, which comes to be after this.
-	sent func(ctx context.Context, line reauth.Audit, reason string) error
+	sent func(ctx context.Context, line stepup.Audit, reason string) error
 	// unsent is reauth.Service.NoticeUnsent, likewise.
-	unsent func(ctx context.Context, applicationID, userID string, e reauth.Event) error
+	unsent func(ctx context.Context, applicationID, userID string, e stepup.Event) error
 }
 
 func newMessenger(p parts) *messenger {
@@ -41,7 +41,7 @@ func (m *messenger) Reaches(c consent.Channel) bool {
 }
 
 // SendCode implements reauth.Messenger.
-func (m *messenger) SendCode(c reauth.CodeMessage) error {
+func (m *messenger) SendCode(c stepup.CodeMessage) error {
 	codes := notify.Codes{
 		Application: c.Application, User: c.User, Channel: c.Channel, To: c.To, Code: c.Code, Operation: c.Operation,
 		ExpiresAt: c.ExpiresAt, Now: m.now(), About: c.Audit,
@@ -51,7 +51,7 @@ func (m *messenger) SendCode(c reauth.CodeMessage) error {
 	}
 	_, err := m.Security.SendCode(codes)
 	if errors.Is(err, notify.ErrFull) || errors.Is(err, notify.ErrDrained) {
-		return &consent.Error{Code: reauth.CodeSendLimited, RetryAt: m.now().Add(roomAfter), Detail: "Too many codes are on their way. Try again in a moment.", Err: err}
+		return &consent.Error{Code: stepup.CodeSendLimited, RetryAt: m.now().Add(roomAfter), Detail: "Too many codes are on their way. Try again in a moment.", Err: err}
 	}
 	return err
 }
@@ -63,7 +63,7 @@ const roomAfter = 30 * time.Second
 // outcome records what became of a code, and of a notice that was lost: that one
 // was made stands in the audit already.
 func (m *messenger) outcome(ctx context.Context, o notify.Sent) {
-	line, code := o.About.(reauth.Audit)
+	line, code := o.About.(stepup.Audit)
 	if !code {
 		if o.Result != notify.ResultSent {
 			m.lost(ctx, o.ApplicationID, o.UserID, o.Kind)
@@ -91,16 +91,16 @@ func (m *messenger) lost(ctx context.Context, applicationID, userID string, kind
 	}
 }
 
-var noticeKinds = map[reauth.Event]notify.NoticeKind{
-	reauth.EventLocked: notify.NoticeLocked, reauth.EventFactorAdded: notify.NoticeFactorAdded,
-	reauth.EventFactorRemoved: notify.NoticeFactorRemoved, reauth.EventBackupUsed: notify.NoticeBackupUsed,
+var noticeKinds = map[stepup.Event]notify.NoticeKind{
+	stepup.EventLocked: notify.NoticeLocked, stepup.EventFactorAdded: notify.NoticeFactorAdded,
+	stepup.EventFactorRemoved: notify.NoticeFactorRemoved, stepup.EventBackupUsed: notify.NoticeBackupUsed,
 }
 
 // lostFor bounds the record of a notice for which there was no room.
 const lostFor = 10 * time.Second
 
 // Tell implements reauth.Messenger.
-func (m *messenger) Tell(n reauth.Notice) {
+func (m *messenger) Tell(n stepup.Notice) {
 	kind := noticeKinds[n.Event]
 	notice := notify.Notice{
 		Application: n.Application, User: n.User, Kind: kind, Factor: notify.Factor(n.Factor), Number: n.Address, Left: n.Left, At: m.now(), Until: n.Until,

@@ -14,6 +14,7 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/reauth/usertoken"
 )
 
@@ -23,7 +24,7 @@ type reauthSetting struct {
 	path  string // "" for a flag that is short for others
 	flag  string
 	about string
-	in    func(*reauth.Settings) settingValue
+	in    func(*stepup.Settings) settingValue
 }
 
 // settingValue is one setting of a document at hand.
@@ -37,26 +38,26 @@ type settingValue interface {
 }
 
 var reauthSettings = []reauthSetting{
-	{"identity.issuer", "issuer", "iss of the users' tokens", func(s *reauth.Settings) settingValue { return textValue{&s.Identity.Issuer} }},
-	{"identity.audience", "audience", "aud of the users' tokens", func(s *reauth.Settings) settingValue { return textValue{&s.Identity.Audience} }},
-	{"identity.algorithms", "algorithms", "algorithms that may sign them, for instance RS256 or ES256,EdDSA; with a secret HS256", func(s *reauth.Settings) settingValue { return listValue{&s.Identity.Algorithms} }},
-	{"identity.jwks_url", "jwks-url", "https address of the keys that sign them; takes the place of a secret", func(s *reauth.Settings) settingValue { return textValue{&s.Identity.JWKSURL} }},
-	{"identity.secret", "secret-file", "file with the secret that signs them, of at least 32 bytes; takes the place of a JWKS URL", func(s *reauth.Settings) settingValue { return secretValue{&s.Identity.Secret} }},
-	{"", "trust", "what of a token is believed beyond who asks: auth_time, amr, fva; \"\" for nothing", func(s *reauth.Settings) settingValue { return trustValue{&s.Identity} }},
-	{"identity.trust_auth_time", "", "", func(s *reauth.Settings) settingValue { return switchValue{&s.Identity.TrustAuthTime} }},
-	{"identity.trust_amr", "", "", func(s *reauth.Settings) settingValue { return switchValue{&s.Identity.TrustAMR} }},
-	{"identity.trust_fva", "", "", func(s *reauth.Settings) settingValue { return switchValue{&s.Identity.TrustFVA} }},
-	{"identity.max_token_age", "max-token-age", "since iat, from when a token is too old, for instance 24h, the default", func(s *reauth.Settings) settingValue { return ageValue{&s.Identity.MaxTokenAge} }},
-	{"operations", "operation", "NAME=LEVEL, what an operation takes, for instance transfer=strict or pay=sca; NAME= takes it away; may be repeated", func(s *reauth.Settings) settingValue { return operationsValue{&s.Operations} }},
-	{"codes_off", "codes-off", "no codes by email_code, phone_code; \"\" for both again", func(s *reauth.Settings) settingValue { return factorsValue{&s.CodesOff} }},
-	{"origins", "origin", "where pages that call from a browser are, for instance https://app.example.org; may be repeated; \"\" for none", func(s *reauth.Settings) settingValue { return listValue{&s.Origins} }},
-	{"passkeys.rp_id", "rp-id", "domain of passkeys, for instance example.org", func(s *reauth.Settings) settingValue { return textValue{&s.Passkeys.RPID} }},
-	{"passkeys.origins", "passkey-origin", "where pages that ask for a passkey are; may be repeated", func(s *reauth.Settings) settingValue { return listValue{&s.Passkeys.Origins} }},
-	{"openid.issuer", "openid-issuer", "OpenID provider that users can be sent to, to sign in anew", func(s *reauth.Settings) settingValue { return textValue{&s.OpenID.Issuer} }},
-	{"openid.client_id", "openid-client-id", "client id there", func(s *reauth.Settings) settingValue { return textValue{&s.OpenID.ClientID} }},
-	{"openid.client_secret", "openid-client-secret-file", "file with its secret", func(s *reauth.Settings) settingValue { return secretValue{&s.OpenID.ClientSecret} }},
-	{"openid.scopes", "openid-scopes", "scopes beside openid", func(s *reauth.Settings) settingValue { return listValue{&s.OpenID.Scopes} }},
-	{"sms_per_day", "sms-per-day", "codes by SMS a UTC day, for all users together; 0 for the default", func(s *reauth.Settings) settingValue { return budgetValue{&s.SMSPerDay} }},
+	{"identity.issuer", "issuer", "iss of the users' tokens", func(s *stepup.Settings) settingValue { return textValue{&s.Identity.Issuer} }},
+	{"identity.audience", "audience", "aud of the users' tokens", func(s *stepup.Settings) settingValue { return textValue{&s.Identity.Audience} }},
+	{"identity.algorithms", "algorithms", "algorithms that may sign them, for instance RS256 or ES256,EdDSA; with a secret HS256", func(s *stepup.Settings) settingValue { return listValue{&s.Identity.Algorithms} }},
+	{"identity.jwks_url", "jwks-url", "https address of the keys that sign them; takes the place of a secret", func(s *stepup.Settings) settingValue { return textValue{&s.Identity.JWKSURL} }},
+	{"identity.secret", "secret-file", "file with the secret that signs them, of at least 32 bytes; takes the place of a JWKS URL", func(s *stepup.Settings) settingValue { return secretValue{&s.Identity.Secret} }},
+	{"", "trust", "what of a token is believed beyond who asks: auth_time, amr, fva; \"\" for nothing", func(s *stepup.Settings) settingValue { return trustValue{&s.Identity} }},
+	{"identity.trust_auth_time", "", "", func(s *stepup.Settings) settingValue { return switchValue{&s.Identity.TrustAuthTime} }},
+	{"identity.trust_amr", "", "", func(s *stepup.Settings) settingValue { return switchValue{&s.Identity.TrustAMR} }},
+	{"identity.trust_fva", "", "", func(s *stepup.Settings) settingValue { return switchValue{&s.Identity.TrustFVA} }},
+	{"identity.max_token_age", "max-token-age", "since iat, from when a token is too old, for instance 24h, the default", func(s *stepup.Settings) settingValue { return ageValue{&s.Identity.MaxTokenAge} }},
+	{"operations", "operation", "NAME=LEVEL, what an operation takes, for instance transfer=strict or pay=sca; NAME= takes it away; may be repeated", func(s *stepup.Settings) settingValue { return operationsValue{&s.Operations} }},
+	{"codes_off", "codes-off", "no codes by email_code, phone_code; \"\" for both again", func(s *stepup.Settings) settingValue { return factorsValue{&s.CodesOff} }},
+	{"origins", "origin", "where pages that call from a browser are, for instance https://app.example.org; may be repeated; \"\" for none", func(s *stepup.Settings) settingValue { return listValue{&s.Origins} }},
+	{"passkeys.rp_id", "rp-id", "domain of passkeys, for instance example.org", func(s *stepup.Settings) settingValue { return textValue{&s.Passkeys.RPID} }},
+	{"passkeys.origins", "passkey-origin", "where pages that ask for a passkey are; may be repeated", func(s *stepup.Settings) settingValue { return listValue{&s.Passkeys.Origins} }},
+	{"openid.issuer", "openid-issuer", "OpenID provider that users can be sent to, to sign in anew", func(s *stepup.Settings) settingValue { return textValue{&s.OpenID.Issuer} }},
+	{"openid.client_id", "openid-client-id", "client id there", func(s *stepup.Settings) settingValue { return textValue{&s.OpenID.ClientID} }},
+	{"openid.client_secret", "openid-client-secret-file", "file with its secret", func(s *stepup.Settings) settingValue { return secretValue{&s.OpenID.ClientSecret} }},
+	{"openid.scopes", "openid-scopes", "scopes beside openid", func(s *stepup.Settings) settingValue { return listValue{&s.OpenID.Scopes} }},
+	{"sms_per_day", "sms-per-day", "codes by SMS a UTC day, for all users together; 0 for the default", func(s *stepup.Settings) settingValue { return budgetValue{&s.SMSPerDay} }},
 }
 
 // fileSuffix ends a key that names a file in the place of a secret.
@@ -65,7 +66,7 @@ const fileSuffix = "_file"
 // readReauthSettings reads a document of settings, YAML or JSON, over what is
 // set already, and reports every fault at once. Files that it names are looked
 // for beside it.
-func readReauthSettings(path string, set reauth.Settings) (reauth.Settings, error) {
+func readReauthSettings(path string, set stepup.Settings) (stepup.Settings, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return set, err
@@ -300,7 +301,7 @@ type budgetValue struct{ at *int }
 
 func (v budgetValue) show() string {
 	if *v.at == 0 {
-		return strconv.Itoa(reauth.DefaultSMSPerDay) + " (default)"
+		return strconv.Itoa(stepup.DefaultSMSPerDay) + " (default)"
 	}
 	return strconv.Itoa(*v.at)
 }
@@ -362,7 +363,7 @@ func (v operationsValue) written(x any) error {
 }
 
 // trustValue is three switches as one list.
-type trustValue struct{ at *reauth.Identity }
+type trustValue struct{ at *stepup.Identity }
 
 func (v trustValue) show() string { return "" }
 

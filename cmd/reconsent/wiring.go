@@ -21,9 +21,9 @@ import (
 	"github.com/reconsent/reconsent/notify/webhook"
 	"github.com/reconsent/reconsent/provider"
 	"github.com/reconsent/reconsent/provider/truelayer"
-	"github.com/reconsent/reconsent/reauth"
 	"github.com/reconsent/reconsent/reauth/idp"
 	"github.com/reconsent/reconsent/reauth/password"
+	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/reauth/usertoken"
 	"github.com/reconsent/reconsent/scheduler"
 	"github.com/reconsent/reconsent/seal"
@@ -45,7 +45,7 @@ func newID() string { return strings.ReplaceAll(uuid.Must(uuid.NewV7()).String()
 type system struct {
 	store     *sqlstore.Store
 	connector *connector.Connector
-	reauth    *reauth.Service
+	reauth    *stepup.Service
 	messenger *messenger
 	tokens    *usertoken.Verifier
 	scheduler *scheduler.Scheduler
@@ -112,7 +112,7 @@ func open(ctx context.Context, c config, p parts) (*system, error) {
 func (s *system) openReauth(c config, p parts, keys *seal.Keys, targets *outbound.Targets) {
 	s.messenger = newMessenger(p)
 	s.tokens = usertoken.New(usertoken.Config{Targets: targets, Now: p.now, Log: p.log})
-	s.reauth = reauth.New(reauth.Config{
+	s.reauth = stepup.New(stepup.Config{
 		Store: s.store, Applications: s.store, Keys: keys, Tokens: s.tokens, Passwords: password.New(passwordWorkers), Messenger: s.messenger,
 		Identity: idp.New(idp.Config{HTTP: &http.Client{Timeout: providerTimeout, Transport: targets.Transport(outbound.Config{Timeout: providerTimeout})}, Now: p.now, Loopback: p.loopback}),
 		Now:      p.now, NewID: newID, Log: p.log, BaseURL: c.baseURL, Targets: targets, NamesOptional: p.loopback,

@@ -19,7 +19,7 @@ var secretWords = []string{"secret", "token", "code", "mac", "hmac", "hash", "pa
 // file and the operands, each with its reason.
 var comparesInTheOpen = map[string]string{
 	"reauth/passkey/assert.go bytes.Equal(ID, RawID)": "a credential's id is public (WebAuthn 5.1)",
-	"reauth/passkeys.go bytes.Equal(ID, ID)":          "likewise",
+	"reauth/stepup/passkeys.go bytes.Equal(ID, ID)":   "likewise",
 	"reauth/idp/transport.go StatusCode != StatusOK":  "a status of HTTP",
 	"internal/jose/sets.go StatusCode != StatusOK":    "likewise",
 	"guard/guardtest/guardtest.go Digest == digest":   "a stand-in for tests; and whoever holds a proof reads its digest",

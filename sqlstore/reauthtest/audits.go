@@ -7,26 +7,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var auditTests = []test{
 	{"Audit/newest first, page by page", func(w *world) {
 		app := w.who.ApplicationID
-		var want []reauth.Audit
+		var want []stepup.Audit
 		for i := range 7 {
 			l := line(w.who)
 			l.At = at(time.Duration(i) * time.Minute)
-			want = append([]reauth.Audit{l}, want...)
+			want = append([]stepup.Audit{l}, want...)
 		}
 		require.NoError(w, w.s.Record(w.Context(), want[3:]...))
 		require.NoError(w, w.s.Record(w.Context(), want[:3]...))
 		require.NoError(w, w.s.Record(w.Context()), "nothing to tell")
 		assert.Equal(w, want, w.audit(app))
-		var got []reauth.Audit
+		var got []stepup.Audit
 		before := ""
 		for {
-			page, err := w.s.ListAudit(w.Context(), app, reauth.AuditFilter{Limit: 3, Before: before})
+			page, err := w.s.ListAudit(w.Context(), app, stepup.AuditFilter{Limit: 3, Before: before})
 			require.NoError(w, err)
 			if len(page) == 0 {
 				break
@@ -38,16 +38,16 @@ var auditTests = []test{
 	}},
 	{"Audit/by user, action and time", func(w *world) {
 		app, other := w.who.ApplicationID, w.user(w.who.ApplicationID)
-		var all []reauth.Audit
-		for i, who := range []reauth.Who{w.who, other, w.who, other} {
-			for j, action := range []reauth.Action{reauth.ActionFailed, reauth.ActionLocked} {
+		var all []stepup.Audit
+		for i, who := range []stepup.Who{w.who, other, w.who, other} {
+			for j, action := range []stepup.Action{stepup.ActionFailed, stepup.ActionLocked} {
 				l := line(who)
 				l.At, l.Action = at(time.Duration(2*i+j)*time.Minute), action
 				all = append(all, l)
 			}
 		}
 		require.NoError(w, w.s.Record(w.Context(), all...))
-		pick := func(f reauth.AuditFilter, want ...int) {
+		pick := func(f stepup.AuditFilter, want ...int) {
 			w.Helper()
 			f.Limit = 100
 			got, err := w.s.ListAudit(w.Context(), app, f)
@@ -61,20 +61,20 @@ var auditTests = []test{
 			}
 			assert.Equal(w, wanted, ids)
 		}
-		pick(reauth.AuditFilter{}, 7, 6, 5, 4, 3, 2, 1, 0)
-		pick(reauth.AuditFilter{UserID: other.UserID}, 7, 6, 3, 2)
-		pick(reauth.AuditFilter{UserID: "nobody"})
-		pick(reauth.AuditFilter{Actions: []reauth.Action{reauth.ActionLocked}}, 7, 5, 3, 1)
-		pick(reauth.AuditFilter{Actions: []reauth.Action{reauth.ActionLocked, reauth.ActionFailed}}, 7, 6, 5, 4, 3, 2, 1, 0)
-		pick(reauth.AuditFilter{Actions: []reauth.Action{"nothing"}})
-		pick(reauth.AuditFilter{Since: at(2 * time.Minute), Until: at(5 * time.Minute)}, 4, 3, 2)
-		pick(reauth.AuditFilter{UserID: w.who.UserID, Actions: []reauth.Action{reauth.ActionFailed}, Since: at(time.Minute), Before: all[7].ID}, 4)
+		pick(stepup.AuditFilter{}, 7, 6, 5, 4, 3, 2, 1, 0)
+		pick(stepup.AuditFilter{UserID: other.UserID}, 7, 6, 3, 2)
+		pick(stepup.AuditFilter{UserID: "nobody"})
+		pick(stepup.AuditFilter{Actions: []stepup.Action{stepup.ActionLocked}}, 7, 5, 3, 1)
+		pick(stepup.AuditFilter{Actions: []stepup.Action{stepup.ActionLocked, stepup.ActionFailed}}, 7, 6, 5, 4, 3, 2, 1, 0)
+		pick(stepup.AuditFilter{Actions: []stepup.Action{"nothing"}})
+		pick(stepup.AuditFilter{Since: at(2 * time.Minute), Until: at(5 * time.Minute)}, 4, 3, 2)
+		pick(stepup.AuditFilter{UserID: w.who.UserID, Actions: []stepup.Action{stepup.ActionFailed}, Since: at(time.Minute), Before: all[7].ID}, 4)
 	}},
 	{"Audit/an id is used once, and lines come together or not at all", func(w *world) {
 		l := line(w.who)
 		require.NoError(w, w.s.Record(w.Context(), l))
 		require.ErrorIs(w, w.s.Record(w.Context(), line(w.who), l), consent.ErrExists)
-		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
+		assert.Equal(w, []stepup.Audit{l}, w.audit(w.who.ApplicationID))
 	}},
 	{"Audit/of a user, while there is one", func(w *world) {
 		app := w.who.ApplicationID
@@ -82,13 +82,13 @@ var auditTests = []test{
 		require.NoError(w, w.s.RecordOfUser(w.Context(), app, w.who.UserID, l))
 		require.ErrorIs(w, w.s.RecordOfUser(w.Context(), app, "nobody", line(w.who)), consent.ErrNotFound)
 		require.ErrorIs(w, w.s.RecordOfUser(w.Context(), "app_other", w.who.UserID, line(w.who)), consent.ErrNotFound)
-		assert.Equal(w, []reauth.Audit{l}, w.audit(app))
+		assert.Equal(w, []stepup.Audit{l}, w.audit(app))
 	}},
 	{"Audit/is not lost for what somebody sent", func(w *world) {
 		l := line(w.who)
 		l.DeviceID, l.Operation = "nul \x00 inside", "bad \xff utf8"
 		require.NoError(w, w.s.Record(w.Context(), l))
 		l.DeviceID, l.Operation = "nul \uFFFD inside", "bad \uFFFD utf8"
-		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
+		assert.Equal(w, []stepup.Audit{l}, w.audit(w.who.ApplicationID))
 	}},
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // odd are texts that not every database keeps.
@@ -19,51 +20,51 @@ var byteTests = []test{
 	{"Text/asking for what cannot be there is no fault", func(w *world) {
 		app, ctx := w.who.ApplicationID, w.Context()
 		for _, s := range odd {
-			strange := reauth.Who{ApplicationID: app, UserID: s, SessionID: s}
+			strange := stepup.Who{ApplicationID: app, UserID: s, SessionID: s}
 			for method, call := range map[string]func() error{
 				"Standing":       func() error { _, err := w.s.Standing(ctx, strange); return err },
 				"ReauthSettings": func() error { _, err := w.s.ReauthSettings(ctx, s); return err },
 				"BeginCode":      func() error { _, err := w.s.BeginCode(ctx, code(strange), at(0)); return err },
-				"LiveCode":       func() error { _, err := w.s.LiveCode(ctx, strange, reauth.Purpose(s), at(0)); return err },
+				"LiveCode":       func() error { _, err := w.s.LiveCode(ctx, strange, stepup.Purpose(s), at(0)); return err },
 				"TryCode":        func() error { _, err := w.s.TryCode(ctx, app, s, at(0)); return err },
 				"EndCode":        func() error { return w.s.EndCode(ctx, app, s, at(0)) },
 				"CreateReverification": func() error {
-					return w.s.CreateReverification(ctx, reauth.Reverification{Who: strange, ID: name("rev"), CreatedAt: at(0), ExpiresAt: at(1)})
+					return w.s.CreateReverification(ctx, stepup.Reverification{Who: strange, ID: name("rev"), CreatedAt: at(0), ExpiresAt: at(1)})
 				},
 				"Reverification":     func() error { _, err := w.s.Reverification(ctx, w.who, s); return err },
 				"ReverificationByID": func() error { _, err := w.s.ReverificationByID(ctx, app, s); return err },
 				"Prepare":            func() error { return w.s.Prepare(ctx, w.who, s, consent.Sealed("x")) },
 				"TakePrepared":       func() error { _, err := w.s.TakePrepared(ctx, w.who, s); return err },
-				"Succeed":            func() error { return w.s.Succeed(ctx, reauth.Success{Who: strange, At: at(0)}) },
+				"Succeed":            func() error { return w.s.Succeed(ctx, stepup.Success{Who: strange, At: at(0)}) },
 				"Factor":             func() error { _, err := w.s.Factor(ctx, app, s, s); return err },
-				"ChangeFactors":      func() error { return w.s.ChangeFactors(ctx, reauth.FactorChange{Who: strange, At: at(0)}) },
+				"ChangeFactors":      func() error { return w.s.ChangeFactors(ctx, stepup.FactorChange{Who: strange, At: at(0)}) },
 				"Clear":              func() error { return w.s.Clear(ctx, strange, at(0), line(w.who)) },
 				"Proof":              func() error { _, err := w.s.Proof(ctx, app, s); return err },
-				"UseProof":           func() error { return w.s.UseProof(ctx, app, s, at(0), reauth.Answer{}) },
-				"StepToken":          func() error { _, err := w.s.StepToken(ctx, app, reauth.StepKind(s), []byte(s)); return err },
+				"UseProof":           func() error { return w.s.UseProof(ctx, app, s, at(0), stepup.Answer{}) },
+				"StepToken":          func() error { _, err := w.s.StepToken(ctx, app, stepup.StepKind(s), []byte(s)); return err },
 				"Answered":           func() error { _, err := w.s.Answered(ctx, app, s, at(0)); return err },
 				"DropProofKey":       func() error { return w.s.DropProofKey(ctx, s) },
 			} {
 				assert.ErrorIs(w, call(), consent.ErrNotFound, "%s %q", method, s)
 			}
-			for part, success := range map[string]reauth.Success{
-				"code": {CodeID: s}, "step": {Step: &reauth.FactorStep{FactorID: s}}, "backup code": {BackupCode: &reauth.BackupUse{FactorID: s, Hash: []byte(s)}},
+			for part, success := range map[string]stepup.Success{
+				"code": {CodeID: s}, "step": {Step: &stepup.FactorStep{FactorID: s}}, "backup code": {BackupCode: &stepup.BackupUse{FactorID: s, Hash: []byte(s)}},
 				"reverification": {ReverificationID: s}, "token": {Token: []byte(s)},
 			} {
 				success.Who, success.At = w.who, at(0)
 				assert.ErrorIs(w, w.s.Succeed(ctx, success), consent.ErrClaimLost, "%s %q", part, s)
 			}
-			assert.ErrorIs(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Remove: []string{s}}), consent.ErrClaimLost)
+			assert.ErrorIs(w, w.s.ChangeFactors(ctx, stepup.FactorChange{Who: w.who, At: at(0), Remove: []string{s}}), consent.ErrClaimLost)
 			text, err := w.s.Window(ctx, app, s)
 			require.NoError(w, err)
 			assert.Empty(w, text)
-			records, err := w.s.FactorRecords(ctx, app, s, reauth.FactorKind(s))
+			records, err := w.s.FactorRecords(ctx, app, s, stepup.FactorKind(s))
 			require.NoError(w, err)
 			assert.Empty(w, records)
 			unused, err := w.s.UnusedBackupCodes(ctx, app, s)
 			require.NoError(w, err)
 			assert.Empty(w, unused)
-			lines, err := w.s.ListAudit(ctx, app, reauth.AuditFilter{UserID: s, Actions: []reauth.Action{reauth.Action(s)}, Before: s, Limit: 9})
+			lines, err := w.s.ListAudit(ctx, app, stepup.AuditFilter{UserID: s, Actions: []stepup.Action{stepup.Action(s)}, Before: s, Limit: 9})
 			require.NoError(w, err)
 			assert.Empty(w, lines)
 		}
@@ -76,7 +77,7 @@ var byteTests = []test{
 				"session": func() error {
 					who := w.who
 					who.SessionID = s
-					return w.s.Succeed(ctx, reauth.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute))})
+					return w.s.Succeed(ctx, stepup.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute))})
 				},
 				"code": func() error {
 					c := code(elsewhere(w.who))
@@ -85,7 +86,7 @@ var byteTests = []test{
 					return err
 				},
 				"reverification": func() error {
-					return w.s.CreateReverification(ctx, reauth.Reverification{Who: w.who, ID: name("rev"), Operation: s, CreatedAt: at(0), ExpiresAt: at(1)})
+					return w.s.CreateReverification(ctx, stepup.Reverification{Who: w.who, ID: name("rev"), Operation: s, CreatedAt: at(0), ExpiresAt: at(1)})
 				},
 				"window": func() error { _, err := w.s.SwapWindow(ctx, w.who.ApplicationID, s, "", "1", at(0)); return err },
 				"window's lines": func() error {
@@ -94,41 +95,41 @@ var byteTests = []test{
 				},
 				"budget": func() error { _, err := w.s.Take(ctx, w.who.ApplicationID, s, zero, 1, 1); return err },
 				"key": func() error {
-					return w.s.UseProof(ctx, p.ApplicationID, p.ID, at(time.Minute), reauth.Answer{ApplicationID: p.ApplicationID, Key: s, At: at(0)})
+					return w.s.UseProof(ctx, p.ApplicationID, p.ID, at(time.Minute), stepup.Answer{ApplicationID: p.ApplicationID, Key: s, At: at(0)})
 				},
 				"token": func() error {
 					t := token(w.who)
 					t.Ref = s
-					return w.s.Succeed(ctx, reauth.Success{Who: w.who, At: at(time.Minute), Issue: &t})
+					return w.s.Succeed(ctx, stepup.Success{Who: w.who, At: at(time.Minute), Issue: &t})
 				},
 			} {
 				if err := call(); err != nil {
 					w.among(fmt.Errorf("%s %q: %w", what, s, err), consent.ErrRejected, consent.ErrNotFound)
 				}
 			}
-			f := factor(w.who, reauth.KindPasskey)
+			f := factor(w.who, stepup.KindPasskey)
 			f.Label, f.VerifiedAt = s, f.CreatedAt
-			if err := w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Add: &f}); err != nil {
+			if err := w.s.ChangeFactors(ctx, stepup.FactorChange{Who: w.who, At: at(0), Add: &f}); err != nil {
 				require.ErrorIs(w, err, consent.ErrRejected)
 				continue
 			}
 			assert.Equal(w, f, w.lookFactor(f))
 			assert.Len(w, w.standing(w.who).Factors, 1, "and the rest of the standing can be read")
-			require.NoError(w, w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Remove: []string{f.ID}}))
+			require.NoError(w, w.s.ChangeFactors(ctx, stepup.FactorChange{Who: w.who, At: at(0), Remove: []string{f.ID}}))
 		}
 	}},
 	{"Text/of all languages, and what looks like SQL or JSON", func(w *world) {
 		for _, s := range []string{"Žižkov 銀行 🏦", "'; DROP TABLE audit; --", `":name" :app ? $1 \ %_ {"a":[null]}`, strings.Repeat("x", 2000), "\u200fעברית", "line\nbreak\ttab", "\u0001\u001f\u2028"} {
-			who := reauth.Who{ApplicationID: w.who.ApplicationID, UserID: name("u") + s, SessionID: s}
+			who := stepup.Who{ApplicationID: w.who.ApplicationID, UserID: name("u") + s, SessionID: s}
 			w.put(who)
-			f := factor(who, reauth.KindPasskey)
+			f := factor(who, stepup.KindPasskey)
 			f.Label, f.VerifiedAt = s, f.CreatedAt
-			require.NoError(w, w.s.ChangeFactors(w.Context(), reauth.FactorChange{Who: who, At: at(0), Add: &f}))
+			require.NoError(w, w.s.ChangeFactors(w.Context(), stepup.FactorChange{Who: who, At: at(0), Add: &f}))
 			p := prove(reauth.Passkey, reauth.First, s, at(time.Minute))
 			w.proved(who, p)
 			st := w.standing(who)
 			assert.Equal(w, []reauth.Proven{*p}, st.Proven)
-			assert.Equal(w, []reauth.EnrolledFactor{f.EnrolledFactor}, st.Factors)
+			assert.Equal(w, []stepup.EnrolledFactor{f.EnrolledFactor}, st.Factors)
 			l := line(who)
 			l.Operation = s
 			require.NoError(w, w.s.Record(w.Context(), l))
@@ -143,7 +144,7 @@ var byteTests = []test{
 		who := w.who
 		who.SessionID = string(long)
 		for what, err := range map[string]error{
-			"session": w.s.Succeed(w.Context(), reauth.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute))}),
+			"session": w.s.Succeed(w.Context(), stepup.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute))}),
 			"code":    func() error { _, err := w.s.BeginCode(w.Context(), code(who), at(0)); return err }(),
 			"window": func() error {
 				_, err := w.s.SwapWindow(w.Context(), who.ApplicationID, string(long), "", "1", at(0))
@@ -157,7 +158,7 @@ var byteTests = []test{
 		w.standing(who)
 	}},
 	{"Bytes/what is returned is the caller's own", func(w *world) {
-		f := w.enrolled(w.who, reauth.KindTOTP)
+		f := w.enrolled(w.who, stepup.KindTOTP)
 		clear(w.lookFactor(f).Secret)
 		assert.Equal(w, f, w.lookFactor(f))
 	}},

@@ -7,13 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var codeTests = []test{
 	{"Code/comes back as it was stored", func(w *world) {
 		for _, hollow := range []bool{false, true} {
-			c := w.begun(elsewhere(w.who), func(c *reauth.Code) { c.Hollow = hollow })
+			c := w.begun(elsewhere(w.who), func(c *stepup.Code) { c.Hollow = hollow })
 			got, err := w.s.LiveCode(w.Context(), c.Who, c.Purpose, at(0))
 			require.NoError(w, err)
 			assert.Equal(w, c, got)
@@ -34,7 +34,7 @@ var codeTests = []test{
 		require.ErrorIs(w, err, consent.ErrBusy)
 		assert.Equal(w, first.CreatedAt, earlier)
 		assert.True(w, w.isLive(first))
-		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID), "nothing was sent, so nothing is told")
+		assert.Equal(w, []stepup.Audit{l}, w.audit(w.who.ApplicationID), "nothing was sent, so nothing is told")
 
 		next.CreatedAt = at(30 * time.Second)
 		_, err = w.s.BeginCode(w.Context(), next, next.CreatedAt.Add(-30*time.Second))
@@ -44,8 +44,8 @@ var codeTests = []test{
 		require.ErrorIs(w, err, consent.ErrNotFound, "two are never live")
 	}},
 	{"Code/each purpose, session and user has its own", func(w *world) {
-		list := []reauth.Code{
-			w.begun(w.who), w.begun(w.who, func(c *reauth.Code) { c.Purpose = reauth.PurposeReauthenticate }),
+		list := []stepup.Code{
+			w.begun(w.who), w.begun(w.who, func(c *stepup.Code) { c.Purpose = stepup.PurposeReauthenticate }),
 			w.begun(elsewhere(w.who)), w.begun(w.user(w.who.ApplicationID)),
 		}
 		for _, c := range list {
@@ -54,33 +54,33 @@ var codeTests = []test{
 	}},
 	{"Code/one that has expired stands in nobody's way", func(w *world) {
 		w.begun(w.who)
-		_, err := w.s.LiveCode(w.Context(), w.who, reauth.PurposeReverification, at(5*time.Minute))
+		_, err := w.s.LiveCode(w.Context(), w.who, stepup.PurposeReverification, at(5*time.Minute))
 		require.ErrorIs(w, err, consent.ErrNotFound)
-		next := w.begun(w.who, func(c *reauth.Code) { c.CreatedAt, c.ExpiresAt = at(6*time.Minute), at(11*time.Minute) })
+		next := w.begun(w.who, func(c *stepup.Code) { c.CreatedAt, c.ExpiresAt = at(6*time.Minute), at(11*time.Minute) })
 		assert.True(w, w.isLive(next))
 	}},
 	{"Code/five tries, each taken before anything is compared", func(w *world) {
 		c := w.begun(w.who)
-		for i := range reauth.MaxTries {
+		for i := range stepup.MaxTries {
 			got, err := w.s.TryCode(w.Context(), c.ApplicationID, c.ID, at(0))
 			require.NoError(w, err)
 			assert.Equal(w, i+1, got.Tries)
 		}
 		got, err := w.s.TryCode(w.Context(), c.ApplicationID, c.ID, at(0))
 		require.ErrorIs(w, err, consent.ErrClaimLost)
-		c.Tries = reauth.MaxTries
+		c.Tries = stepup.MaxTries
 		assert.Equal(w, c, got)
 		_, err = w.s.TryCode(w.Context(), c.ApplicationID, c.ID, c.ExpiresAt)
 		require.ErrorIs(w, err, consent.ErrNotFound)
 	}},
 	{"Code/dead ones take no try", func(w *world) {
 		used, ended, old := w.begun(w.who), w.begun(elsewhere(w.who)), w.begun(elsewhere(w.who))
-		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: used.Who, At: at(time.Second), CodeID: used.ID}))
+		require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: used.Who, At: at(time.Second), CodeID: used.ID}))
 		l := line(w.who)
 		require.NoError(w, w.s.EndCode(w.Context(), ended.ApplicationID, ended.ID, at(time.Second), l))
 		require.NoError(w, w.s.EndCode(w.Context(), ended.ApplicationID, ended.ID, at(time.Minute)), "ending it twice is no fault")
-		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
-		for _, c := range []reauth.Code{used, ended} {
+		assert.Equal(w, []stepup.Audit{l}, w.audit(w.who.ApplicationID))
+		for _, c := range []stepup.Code{used, ended} {
 			assert.False(w, w.isLive(c))
 			_, err := w.s.TryCode(w.Context(), c.ApplicationID, c.ID, at(2*time.Second))
 			require.ErrorIs(w, err, consent.ErrNotFound)

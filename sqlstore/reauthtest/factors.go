@@ -8,17 +8,18 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // live is one of each that a change of factors ends.
 type live struct {
-	code  reauth.Code
-	rev   reauth.Reverification
-	token reauth.StepToken
-	proof reauth.ProofRecord
+	code  stepup.Code
+	rev   stepup.Reverification
+	token stepup.StepToken
+	proof stepup.ProofRecord
 }
 
-func (w *world) live(who reauth.Who) live {
+func (w *world) live(who stepup.Who) live {
 	w.Helper()
 	return live{w.begun(who), w.started(who), w.issued(who), w.minted(who)}
 }
@@ -33,66 +34,66 @@ func (w *world) endedAt(l live) time.Time {
 	return then
 }
 
-func (w *world) change(c reauth.FactorChange) error {
+func (w *world) change(c stepup.FactorChange) error {
 	w.Helper()
 	return w.s.ChangeFactors(w.Context(), c)
 }
 
 var factorTests = []test{
 	{"Factor/comes back as it was stored", func(w *world) {
-		f := factor(w.who, reauth.KindTOTP)
+		f := factor(w.who, stepup.KindTOTP)
 		l := line(w.who)
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &f, Log: []reauth.Audit{l}}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &f, Log: []stepup.Audit{l}}))
 		f.VerifiedAt = at(0) // to the microsecond
 		assert.Equal(w, f, w.lookFactor(f))
-		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
-		require.ErrorIs(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &f}), consent.ErrExists)
+		assert.Equal(w, []stepup.Audit{l}, w.audit(w.who.ApplicationID))
+		require.ErrorIs(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &f}), consent.ErrExists)
 		other := w.user(w.who.ApplicationID)
 		_, err := w.s.Factor(w.Context(), other.ApplicationID, other.UserID, f.ID)
 		require.ErrorIs(w, err, consent.ErrNotFound)
-		bare := reauth.FactorRecord{EnrolledFactor: reauth.EnrolledFactor{ID: name("fac"), Kind: reauth.KindPhone, CreatedAt: at(0)}, ApplicationID: w.who.ApplicationID, UserID: w.who.UserID}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &bare}))
+		bare := stepup.FactorRecord{EnrolledFactor: stepup.EnrolledFactor{ID: name("fac"), Kind: stepup.KindPhone, CreatedAt: at(0)}, ApplicationID: w.who.ApplicationID, UserID: w.who.UserID}
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &bare}))
 		assert.Equal(w, bare, w.lookFactor(bare))
 	}},
 	{"Factor/of a kind, oldest first", func(w *world) {
-		w.enrolled(w.who, reauth.KindTOTP)
-		var want []reauth.FactorRecord
+		w.enrolled(w.who, stepup.KindTOTP)
+		var want []stepup.FactorRecord
 		for i := range 3 {
-			f := factor(w.who, reauth.KindPasskey)
+			f := factor(w.who, stepup.KindPasskey)
 			f.CreatedAt, f.VerifiedAt = at(time.Duration(-i)*time.Minute), at(0)
-			require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &f}))
-			want = append([]reauth.FactorRecord{f}, want...)
+			require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &f}))
+			want = append([]stepup.FactorRecord{f}, want...)
 		}
-		got, err := w.s.FactorRecords(w.Context(), w.who.ApplicationID, w.who.UserID, reauth.KindPasskey)
+		got, err := w.s.FactorRecords(w.Context(), w.who.ApplicationID, w.who.UserID, stepup.KindPasskey)
 		require.NoError(w, err)
 		assert.Equal(w, want, got)
-		got, err = w.s.FactorRecords(w.Context(), w.who.ApplicationID, w.who.UserID, reauth.KindPhone)
+		got, err = w.s.FactorRecords(w.Context(), w.who.ApplicationID, w.who.UserID, stepup.KindPhone)
 		require.NoError(w, err)
 		assert.Empty(w, got)
 	}},
 	{"Factor/what does not count yet ends nothing", func(w *world) {
 		l := w.live(w.who)
-		f := factor(w.who, reauth.KindTOTP)
+		f := factor(w.who, stepup.KindTOTP)
 		f.VerifiedAt = time.Time{}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &f}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Second), Add: &f}))
 		assert.Zero(w, w.endedAt(l))
-		g := factor(w.who, reauth.KindTOTP)
+		g := factor(w.who, stepup.KindTOTP)
 		g.VerifiedAt = time.Time{}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &g, Remove: []string{f.ID}}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Second), Add: &g, Remove: []string{f.ID}}))
 		assert.Zero(w, w.endedAt(l), "it gives way to the next")
 		g.ID = name("fac")
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &g, EndsOthers: true}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Second), Add: &g, EndsOthers: true}))
 		assert.Equal(w, at(time.Second), w.endedAt(l), "unless it is asked for")
 	}},
 	{"Factor/what counts ends all that is live, in all sessions", func(w *world) {
-		phone := w.enrolled(w.who, reauth.KindPhone)
-		begun, pending := factor(w.who, reauth.KindTOTP), factor(w.who, reauth.KindTOTP)
+		phone := w.enrolled(w.who, stepup.KindPhone)
+		begun, pending := factor(w.who, stepup.KindTOTP), factor(w.who, stepup.KindTOTP)
 		begun.VerifiedAt, pending.VerifiedAt = time.Time{}, time.Time{}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &begun}))
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &pending}))
-		added := factor(w.who, reauth.KindBackupCodes)
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &begun}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &pending}))
+		added := factor(w.who, stepup.KindBackupCodes)
 		other := w.live(w.user(w.who.ApplicationID))
-		for _, c := range []reauth.FactorChange{{Verify: pending.ID}, {Remove: []string{phone.ID}}, {Add: &added}, {ForgetRefs: []string{"x"}}} {
+		for _, c := range []stepup.FactorChange{{Verify: pending.ID}, {Remove: []string{phone.ID}}, {Add: &added}, {ForgetRefs: []string{"x"}}} {
 			here, there := w.live(w.who), w.live(elsewhere(w.who))
 			c.Who, c.At = w.who, at(2*time.Second)
 			require.NoError(w, w.change(c))
@@ -104,11 +105,11 @@ var factorTests = []test{
 		require.ErrorIs(w, err, consent.ErrNotFound, "what was only begun ended too")
 	}},
 	{"Factor/counts from its first verified use", func(w *world) {
-		f := factor(w.who, reauth.KindPhone)
+		f := factor(w.who, stepup.KindPhone)
 		f.VerifiedAt, f.LastStep = time.Time{}, 7
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &f}))
-		c := w.begun(w.who, func(c *reauth.Code) { c.Purpose = reauth.PurposeEnrol })
-		verify := reauth.FactorChange{Who: w.who, At: at(time.Minute), Verify: f.ID, Secret: consent.Sealed("done"), LastStep: 9, CodeID: c.ID}
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &f}))
+		c := w.begun(w.who, func(c *stepup.Code) { c.Purpose = stepup.PurposeEnrol })
+		verify := stepup.FactorChange{Who: w.who, At: at(time.Minute), Verify: f.ID, Secret: consent.Sealed("done"), LastStep: 9, CodeID: c.ID}
 		require.NoError(w, w.change(verify))
 		f.VerifiedAt, f.UsedAt, f.Secret, f.LastStep = at(time.Minute), at(time.Minute), consent.Sealed("done"), 9
 		assert.Equal(w, f, w.lookFactor(f))
@@ -118,47 +119,47 @@ var factorTests = []test{
 		verify.Verify = "nothing"
 		require.ErrorIs(w, w.change(verify), consent.ErrClaimLost)
 
-		g := factor(w.who, reauth.KindTOTP)
+		g := factor(w.who, stepup.KindTOTP)
 		g.VerifiedAt = time.Time{}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &g}))
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Minute), Verify: g.ID}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &g}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Minute), Verify: g.ID}))
 		g.VerifiedAt, g.UsedAt = at(time.Minute), at(time.Minute)
 		assert.Equal(w, g, w.lookFactor(g), "its secret and step are left where none is given")
 	}},
 	{"Factor/a code proves only its own user's and session's", func(w *world) {
-		f := factor(w.who, reauth.KindPhone)
+		f := factor(w.who, stepup.KindPhone)
 		f.VerifiedAt = time.Time{}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(0), Add: &f}))
-		for _, who := range []reauth.Who{elsewhere(w.who), w.user(w.who.ApplicationID)} {
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(0), Add: &f}))
+		for _, who := range []stepup.Who{elsewhere(w.who), w.user(w.who.ApplicationID)} {
 			c := w.begun(who)
-			require.ErrorIs(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Minute), Verify: f.ID, CodeID: c.ID}), consent.ErrClaimLost)
+			require.ErrorIs(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Minute), Verify: f.ID, CodeID: c.ID}), consent.ErrClaimLost)
 			assert.True(w, w.isLive(c))
 		}
 		assert.Equal(w, f, w.lookFactor(f))
 	}},
 	{"Factor/is removed with its backup codes, or nothing is", func(w *world) {
-		one, two := w.enrolled(w.who, reauth.KindBackupCodes, "a", "b"), w.enrolled(w.who, reauth.KindTOTP)
-		others := w.enrolled(w.user(w.who.ApplicationID), reauth.KindBackupCodes, "a")
+		one, two := w.enrolled(w.who, stepup.KindBackupCodes, "a", "b"), w.enrolled(w.who, stepup.KindTOTP)
+		others := w.enrolled(w.user(w.who.ApplicationID), stepup.KindBackupCodes, "a")
 		l := w.live(w.who)
 		for _, gone := range []string{"nothing", others.ID} {
-			require.ErrorIs(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID, gone}, Log: []reauth.Audit{line(w.who)}}), consent.ErrClaimLost)
+			require.ErrorIs(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID, gone}, Log: []stepup.Audit{line(w.who)}}), consent.ErrClaimLost)
 		}
 		assert.Equal(w, one, w.lookFactor(one))
 		assert.Equal(w, two, w.lookFactor(two))
 		assert.Zero(w, w.endedAt(l))
 		assert.Empty(w, w.audit(w.who.ApplicationID))
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID}}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Second), Remove: []string{one.ID, two.ID}}))
 		assert.Empty(w, w.standing(w.who).Factors)
 		assert.Empty(w, w.unused(w.who))
 		assert.Equal(w, others, w.lookFactor(others))
 	}},
 	{"Factor/new backup codes void the old", func(w *world) {
-		old := w.enrolled(w.who, reauth.KindBackupCodes, "a", "b")
-		next := factor(w.who, reauth.KindBackupCodes)
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(time.Second), Add: &next, BackupCodes: [][]byte{[]byte("b"), []byte("c\x00\xff")}, Remove: []string{old.ID}}))
+		old := w.enrolled(w.who, stepup.KindBackupCodes, "a", "b")
+		next := factor(w.who, stepup.KindBackupCodes)
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(time.Second), Add: &next, BackupCodes: [][]byte{[]byte("b"), []byte("c\x00\xff")}, Remove: []string{old.ID}}))
 		assert.ElementsMatch(w, []string{"b", "c\x00\xff"}, w.unused(w.who))
 		use := func(id, hash string) error {
-			return w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: at(time.Minute), BackupCode: &reauth.BackupUse{FactorID: id, Hash: []byte(hash)}})
+			return w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: at(time.Minute), BackupCode: &stepup.BackupUse{FactorID: id, Hash: []byte(hash)}})
 		}
 		require.ErrorIs(w, use(old.ID, "a"), consent.ErrClaimLost)
 		require.NoError(w, use(next.ID, "c\x00\xff"))
@@ -167,11 +168,11 @@ var factorTests = []test{
 	}},
 	{"Factor/what was proven by one that is gone counts nowhere", func(w *world) {
 		there, other := elsewhere(w.who), w.user(w.who.ApplicationID)
-		for _, who := range []reauth.Who{w.who, there, other} {
+		for _, who := range []stepup.Who{w.who, there, other} {
 			w.proved(who, prove(reauth.PhoneCode, reauth.Second, "number", at(time.Minute)))
 			w.proved(who, prove(reauth.Password, reauth.First, "", at(time.Minute)))
 		}
-		require.NoError(w, w.change(reauth.FactorChange{Who: w.who, At: at(2 * time.Minute), ForgetRefs: []string{"number"}}))
+		require.NoError(w, w.change(stepup.FactorChange{Who: w.who, At: at(2 * time.Minute), ForgetRefs: []string{"number"}}))
 		left := []reauth.Proven{*prove(reauth.Password, reauth.First, "", at(time.Minute))}
 		assert.Equal(w, left, w.standing(w.who).Proven)
 		assert.Equal(w, left, w.standing(there).Proven)
@@ -180,8 +181,8 @@ var factorTests = []test{
 	{"Factor/needs a user", func(w *world) {
 		who := w.who
 		who.UserID = "nobody"
-		f := factor(who, reauth.KindTOTP)
-		require.ErrorIs(w, w.change(reauth.FactorChange{Who: who, At: at(0), Add: &f, Log: []reauth.Audit{line(who)}}), consent.ErrNotFound)
+		f := factor(who, stepup.KindTOTP)
+		require.ErrorIs(w, w.change(stepup.FactorChange{Who: who, At: at(0), Add: &f, Log: []stepup.Audit{line(who)}}), consent.ErrNotFound)
 		assert.Empty(w, w.audit(who.ApplicationID))
 	}},
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var clearTests = []test{
@@ -27,13 +28,13 @@ var clearTests = []test{
 		st = w.standing(there)
 		assert.Len(w, st.Proven, 1)
 		assert.Zero(w, st.ClearedAt)
-		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
+		assert.Equal(w, []stepup.Audit{l}, w.audit(w.who.ApplicationID))
 	}},
 	{"Clear/all sessions, also those not seen yet", func(w *world) {
 		there, other := elsewhere(w.who), w.user(w.who.ApplicationID)
 		lives := []live{w.live(w.who), w.live(there)}
 		bystander := w.live(other)
-		for _, who := range []reauth.Who{w.who, there, other} {
+		for _, who := range []stepup.Who{w.who, there, other} {
 			w.proved(who, prove(reauth.Password, reauth.First, "", at(time.Minute)))
 		}
 		all := w.who
@@ -42,7 +43,7 @@ var clearTests = []test{
 		for _, l := range lives {
 			assert.Equal(w, at(2*time.Minute), w.endedAt(l))
 		}
-		for _, who := range []reauth.Who{w.who, there, elsewhere(w.who), all} {
+		for _, who := range []stepup.Who{w.who, there, elsewhere(w.who), all} {
 			st := w.standing(who)
 			assert.Empty(w, st.Proven)
 			assert.Equal(w, at(2*time.Minute), st.ClearedAt)
@@ -59,10 +60,10 @@ var clearTests = []test{
 		require.NoError(w, w.s.Clear(w.Context(), w.who, at(time.Minute), line(w.who)))
 		assert.Equal(w, at(2*time.Minute), w.standing(w.who).ClearedAt, "it never goes back")
 		for _, then := range []time.Time{at(0), at(2 * time.Minute)} {
-			require.ErrorIs(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: then, Proven: prove(reauth.Password, reauth.First, "", then)}), consent.ErrClaimLost)
+			require.ErrorIs(w, w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: then, Proven: prove(reauth.Password, reauth.First, "", then)}), consent.ErrClaimLost)
 		}
 		early := prove(reauth.TOTP, reauth.Second, "", at(time.Minute))
-		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: at(3 * time.Minute), Proven: early}))
+		require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: at(3 * time.Minute), Proven: early}))
 		assert.Empty(w, w.standing(w.who).Proven, "proven before, told after")
 		w.proved(w.who, prove(reauth.Password, reauth.First, "", at(2*time.Minute+time.Microsecond)))
 		assert.Len(w, w.standing(w.who).Proven, 1)
@@ -79,17 +80,17 @@ var clearTests = []test{
 }
 
 // full gives a user one of everything.
-func (w *world) full(who reauth.Who) (live, reauth.FactorRecord) {
+func (w *world) full(who stepup.Who) (live, stepup.FactorRecord) {
 	w.Helper()
-	f := w.enrolled(who, reauth.KindBackupCodes, "a", "b")
+	f := w.enrolled(who, stepup.KindBackupCodes, "a", "b")
 	l := w.live(who)
 	w.proved(who, prove(reauth.Password, reauth.First, "", at(time.Minute)))
-	for _, bucket := range reauth.WindowsOf(who.UserID) {
+	for _, bucket := range stepup.WindowsOf(who.UserID) {
 		ok, err := w.s.SwapWindow(w.Context(), who.ApplicationID, bucket, "", "1", at(0), line(who))
 		require.NoError(w, err)
 		require.True(w, ok)
 	}
-	for _, name := range reauth.AllowancesOf(who.UserID) {
+	for _, name := range stepup.AllowancesOf(who.UserID) {
 		ok, err := w.s.Take(w.Context(), who.ApplicationID, name, zero, 1, 1)
 		require.NoError(w, err)
 		require.True(w, ok)
@@ -111,13 +112,13 @@ var eraseTests = []test{
 		_, err := w.s.Standing(w.Context(), w.who)
 		require.ErrorIs(w, err, consent.ErrNotFound)
 		u := w.put(w.who)
-		assert.Equal(w, reauth.Standing{User: u}, w.standing(w.who))
+		assert.Equal(w, stepup.Standing{User: u}, w.standing(w.who))
 		assert.Empty(w, w.unused(w.who))
-		for _, bucket := range reauth.WindowsOf(w.who.UserID) {
+		for _, bucket := range stepup.WindowsOf(w.who.UserID) {
 			assert.Empty(w, w.window(bucket), bucket)
 			assert.NotEmpty(w, w.window(strings.TrimSuffix(bucket, w.who.UserID)+other.UserID), bucket)
 		}
-		for _, name := range reauth.AllowancesOf(w.who.UserID) {
+		for _, name := range stepup.AllowancesOf(w.who.UserID) {
 			ok, err := w.s.Take(w.Context(), app, name, zero, 1, 1)
 			require.NoError(w, err)
 			assert.True(w, ok, name)
@@ -129,12 +130,12 @@ var eraseTests = []test{
 			"reverification": func() error { _, err := w.s.ReverificationByID(w.Context(), app, l.rev.ID); return err },
 			"token":          func() error { _, err := w.s.StepToken(w.Context(), app, l.token.Kind, l.token.Hash); return err },
 			"proof":          func() error { _, err := w.s.Proof(w.Context(), app, l.proof.ID); return err },
-			"use":            func() error { return w.s.UseProof(w.Context(), app, l.proof.ID, at(time.Minute), reauth.Answer{}) },
+			"use":            func() error { return w.s.UseProof(w.Context(), app, l.proof.ID, at(time.Minute), stepup.Answer{}) },
 		} {
 			assert.ErrorIs(w, look(), consent.ErrNotFound, what)
 		}
-		b := &reauth.BackupUse{FactorID: f.ID, Hash: []byte("a")}
-		require.ErrorIs(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: at(day), BackupCode: b}), consent.ErrClaimLost)
+		b := &stepup.BackupUse{FactorID: f.ID, Hash: []byte("a")}
+		require.ErrorIs(w, w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: at(day), BackupCode: b}), consent.ErrClaimLost)
 
 		pseudonyms := 0
 		for _, l := range w.audit(app) {
@@ -146,7 +147,7 @@ var eraseTests = []test{
 				assert.Equal(w, "rev_1", l.Subject)
 			}
 		}
-		assert.Equal(w, len(reauth.WindowsOf(""))+1, pseudonyms, "a line for each window, and one of the end of the sessions")
+		assert.Equal(w, len(stepup.WindowsOf(""))+1, pseudonyms, "a line for each window, and one of the end of the sessions")
 		assert.Len(w, w.audit(app), lines+pseudonyms)
 		assert.Equal(w, bystander, w.standing(other))
 		require.NoError(w, w.s.EraseUser(w.Context(), app, w.who.UserID, "erased_1"))
@@ -159,17 +160,17 @@ var tidyTests = []test{
 		// Long before all other tests, whose rows are too young to go.
 		then := zero.AddDate(-10, 0, 0)
 		app := w.who.ApplicationID
-		var sessions []reauth.Who
+		var sessions []stepup.Who
 		for i := range 3 {
 			who := elsewhere(w.who)
 			sessions = append(sessions, who)
-			p, t, a := proof(who), token(who), reauth.Answer{ApplicationID: app, Key: name("key"), Text: "x", At: then}
+			p, t, a := proof(who), token(who), stepup.Answer{ApplicationID: app, Key: name("key"), Text: "x", At: then}
 			p.CreatedAt, p.ExpiresAt, t.CreatedAt, t.ExpiresAt = then, then, then, then
-			require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{
+			require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{
 				Who: who, At: then, Proven: prove(reauth.Password, reauth.First, "", then), Proof: &p, Issue: &t, Answer: &a,
 			}))
-			w.begun(who, func(c *reauth.Code) { c.CreatedAt, c.ExpiresAt = then, then })
-			require.NoError(w, w.s.CreateReverification(w.Context(), reauth.Reverification{Who: who, ID: name("rev"), CreatedAt: then, ExpiresAt: then}))
+			w.begun(who, func(c *stepup.Code) { c.CreatedAt, c.ExpiresAt = then, then })
+			require.NoError(w, w.s.CreateReverification(w.Context(), stepup.Reverification{Who: who, ID: name("rev"), CreatedAt: then, ExpiresAt: then}))
 			ok, err := w.s.SwapWindow(w.Context(), app, who.SessionID, "", "1", then.Add(time.Duration(i)*time.Second))
 			require.NoError(w, err)
 			require.True(w, ok)

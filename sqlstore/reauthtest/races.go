@@ -11,21 +11,22 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var raceTests = []test{
 	{"Race/twenty use up one of each", func(w *world) {
-		for part, only := range map[string]func(s reauth.Success) reauth.Success{
-			"code":        func(s reauth.Success) reauth.Success { return reauth.Success{CodeID: s.CodeID} },
-			"TOTP step":   func(s reauth.Success) reauth.Success { return reauth.Success{Step: s.Step} },
-			"backup code": func(s reauth.Success) reauth.Success { return reauth.Success{BackupCode: s.BackupCode} },
-			"step token":  func(s reauth.Success) reauth.Success { return reauth.Success{Token: s.Token} },
-			"reverification": func(s reauth.Success) reauth.Success {
-				return reauth.Success{ReverificationID: s.ReverificationID, Complete: true}
+		for part, only := range map[string]func(s stepup.Success) stepup.Success{
+			"code":        func(s stepup.Success) stepup.Success { return stepup.Success{CodeID: s.CodeID} },
+			"TOTP step":   func(s stepup.Success) stepup.Success { return stepup.Success{Step: s.Step} },
+			"backup code": func(s stepup.Success) stepup.Success { return stepup.Success{BackupCode: s.BackupCode} },
+			"step token":  func(s stepup.Success) stepup.Success { return stepup.Success{Token: s.Token} },
+			"reverification": func(s stepup.Success) stepup.Success {
+				return stepup.Success{ReverificationID: s.ReverificationID, Complete: true}
 			},
-			"answer": func(s reauth.Success) reauth.Success { return reauth.Success{Answer: s.Answer} },
-			"passkey": func(s reauth.Success) reauth.Success {
-				return reauth.Success{Step: &reauth.FactorStep{FactorID: s.Step.FactorID, Secret: consent.Sealed("next"), Was: consent.Sealed("secret\x00\xff")}}
+			"answer": func(s stepup.Success) stepup.Success { return stepup.Success{Answer: s.Answer} },
+			"passkey": func(s stepup.Success) stepup.Success {
+				return stepup.Success{Step: &stepup.FactorStep{FactorID: s.Step.FactorID, Secret: consent.Sealed("next"), Was: consent.Sealed("secret\x00\xff")}}
 			},
 		} {
 			t := newTrial(newWorld(w.T, w.s))
@@ -33,7 +34,7 @@ var raceTests = []test{
 				s := only(t.success)
 				s.Who, s.At, s.Proven = t.who, t.success.At, prove(reauth.TOTP, reauth.Second, fmt.Sprint(i), t.success.At)
 				p := proof(t.who)
-				s.Proof, s.Log = &p, []reauth.Audit{line(t.who)}
+				s.Proof, s.Log = &p, []stepup.Audit{line(t.who)}
 				return t.s.Succeed(t.Context(), s)
 			}), consent.ErrClaimLost)
 			assert.Len(w, t.standing(t.who).Proven, 1, part)
@@ -43,7 +44,7 @@ var raceTests = []test{
 	{"Race/twenty use one proof", func(w *world) {
 		p := w.minted(w.who)
 		w.oneWon(w.race(func(int) error {
-			return w.s.UseProof(w.Context(), p.ApplicationID, p.ID, at(time.Minute), reauth.Answer{}, line(w.who))
+			return w.s.UseProof(w.Context(), p.ApplicationID, p.ID, at(time.Minute), stepup.Answer{}, line(w.who))
 		}), consent.ErrClaimLost)
 		assert.Len(w, w.audit(w.who.ApplicationID), 1)
 	}},
@@ -74,8 +75,8 @@ var raceTests = []test{
 	{"Race/twenty codes begin, one is live", func(w *world) {
 		for range 3 {
 			who := elsewhere(w.who)
-			w.begun(who, func(c *reauth.Code) { c.CreatedAt = at(-time.Hour) })
-			codes := make([]reauth.Code, many)
+			w.begun(who, func(c *stepup.Code) { c.CreatedAt = at(-time.Hour) })
+			codes := make([]stepup.Code, many)
 			errs := w.race(func(i int) error {
 				c := code(who)
 				codes[i] = c
@@ -93,7 +94,7 @@ var raceTests = []test{
 		assert.Len(w, w.audit(w.who.ApplicationID), 3)
 	}},
 	{"Race/twenty codes replace each other, one is live", func(w *world) {
-		codes := make([]reauth.Code, many)
+		codes := make([]stepup.Code, many)
 		errs := w.race(func(i int) error {
 			c := code(w.who)
 			codes[i] = c
@@ -119,7 +120,7 @@ var raceTests = []test{
 				if err != nil {
 					return err
 				}
-				var log []reauth.Audit
+				var log []stepup.Audit
 				if i%2 == 0 {
 					log = append(log, line(w.who))
 				}
@@ -137,7 +138,7 @@ var raceTests = []test{
 	}},
 	{"Race/twenty prove something in one session, none is lost", func(w *world) {
 		for _, err := range w.race(func(i int) error {
-			return w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: at(time.Minute), Proven: prove(reauth.PhoneCode, reauth.First, fmt.Sprint(i), at(time.Minute))})
+			return w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: at(time.Minute), Proven: prove(reauth.PhoneCode, reauth.First, fmt.Sprint(i), at(time.Minute))})
 		}) {
 			require.NoError(w, err)
 		}
@@ -146,7 +147,7 @@ var raceTests = []test{
 	{"Race/what is proven while the session ends is before or lost", func(w *world) {
 		for range 5 {
 			who := elsewhere(w.who)
-			proofs := make([]reauth.ProofRecord, many)
+			proofs := make([]stepup.ProofRecord, many)
 			all := who
 			if serial.Load()%2 == 0 {
 				all.SessionID = ""
@@ -156,7 +157,7 @@ var raceTests = []test{
 					return w.s.Clear(w.Context(), all, at(2*time.Minute), line(who))
 				}
 				proofs[i] = proof(who)
-				return w.s.Succeed(w.Context(), reauth.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute)), Proof: &proofs[i]})
+				return w.s.Succeed(w.Context(), stepup.Success{Who: who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute)), Proof: &proofs[i]})
 			}) {
 				if i == many/2 {
 					require.NoError(w, err)
@@ -172,15 +173,15 @@ var raceTests = []test{
 		}
 	}},
 	{"Race/factors change under what is being proven", func(w *world) {
-		f := w.enrolled(w.who, reauth.KindTOTP)
-		proofs := make([]reauth.ProofRecord, many)
+		f := w.enrolled(w.who, stepup.KindTOTP)
+		proofs := make([]stepup.ProofRecord, many)
 		for i, err := range w.race(func(i int) error {
 			if i == many/2 {
-				return w.s.ChangeFactors(w.Context(), reauth.FactorChange{Who: w.who, At: at(2 * time.Minute), Remove: []string{f.ID}})
+				return w.s.ChangeFactors(w.Context(), stepup.FactorChange{Who: w.who, At: at(2 * time.Minute), Remove: []string{f.ID}})
 			}
 			proofs[i] = proof(w.who)
-			return w.s.Succeed(w.Context(), reauth.Success{
-				Who: w.who, At: at(time.Minute), Step: &reauth.FactorStep{FactorID: f.ID}, Proof: &proofs[i],
+			return w.s.Succeed(w.Context(), stepup.Success{
+				Who: w.who, At: at(time.Minute), Step: &stepup.FactorStep{FactorID: f.ID}, Proof: &proofs[i],
 			})
 		}) {
 			switch {
@@ -197,17 +198,17 @@ var raceTests = []test{
 		for range 5 {
 			who := w.user(w.who.ApplicationID)
 			ctx := w.Context()
-			revs, proofs, old := make([]reauth.Reverification, many), make([]reauth.ProofRecord, many), make([]reauth.ProofRecord, many)
+			revs, proofs, old := make([]stepup.Reverification, many), make([]stepup.ProofRecord, many), make([]stepup.ProofRecord, many)
 			for i := range old {
 				old[i] = w.minted(who)
 			}
 			for _, err := range w.race(func(i int) error {
 				mine := elsewhere(who)
-				revs[i] = reauth.Reverification{Who: mine, ID: name("rev"), CreatedAt: at(0), ExpiresAt: at(day)}
+				revs[i] = stepup.Reverification{Who: mine, ID: name("rev"), CreatedAt: at(0), ExpiresAt: at(day)}
 				proofs[i] = proof(mine)
 				switch i % 6 {
 				case 5:
-					return w.s.UseProof(ctx, who.ApplicationID, old[i].ID, at(time.Minute), reauth.Answer{}, line(who))
+					return w.s.UseProof(ctx, who.ApplicationID, old[i].ID, at(time.Minute), stepup.Answer{}, line(who))
 				case 0:
 					return w.s.EraseUser(ctx, who.ApplicationID, who.UserID, "erased_"+who.UserID)
 				case 1:
@@ -216,17 +217,17 @@ var raceTests = []test{
 					_, err := w.s.BeginCode(ctx, code(mine), at(0))
 					return err
 				case 3:
-					f := factor(mine, reauth.KindTOTP)
-					return w.s.ChangeFactors(ctx, reauth.FactorChange{Who: mine, At: at(0), Add: &f})
+					f := factor(mine, stepup.KindTOTP)
+					return w.s.ChangeFactors(ctx, stepup.FactorChange{Who: mine, At: at(0), Add: &f})
 				default:
-					return w.s.Succeed(ctx, reauth.Success{Who: mine, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute)), Proof: &proofs[i]})
+					return w.s.Succeed(ctx, stepup.Success{Who: mine, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "", at(time.Minute)), Proof: &proofs[i]})
 				}
 			}) {
 				if err != nil {
 					w.among(err, consent.ErrNotFound, consent.ErrBusy, consent.ErrClaimLost) // the last by the change of factors
 				}
 			}
-			lines, err := w.s.ListAudit(ctx, who.ApplicationID, reauth.AuditFilter{UserID: who.UserID, Limit: 9})
+			lines, err := w.s.ListAudit(ctx, who.ApplicationID, stepup.AuditFilter{UserID: who.UserID, Limit: 9})
 			require.NoError(w, err)
 			assert.Empty(w, lines)
 			w.put(who)
@@ -241,7 +242,7 @@ var raceTests = []test{
 		}
 	}},
 	{"Race/users prove, lose and change things at once, and nobody is left hanging", func(w *world) {
-		f := w.enrolled(w.who, reauth.KindBackupCodes, "a")
+		f := w.enrolled(w.who, stepup.KindBackupCodes, "a")
 		for _, err := range w.race(func(i int) error {
 			ctx := w.Context()
 			for range 5 {
@@ -250,14 +251,14 @@ var raceTests = []test{
 				case 0:
 					err = w.s.Clear(ctx, w.who, at(0), line(w.who))
 				case 1:
-					g := factor(w.who, reauth.KindTOTP)
-					err = w.s.ChangeFactors(ctx, reauth.FactorChange{Who: w.who, At: at(0), Add: &g, ForgetRefs: []string{"x"}})
+					g := factor(w.who, stepup.KindTOTP)
+					err = w.s.ChangeFactors(ctx, stepup.FactorChange{Who: w.who, At: at(0), Add: &g, ForgetRefs: []string{"x"}})
 				case 2:
 					_, err = w.s.BeginCode(ctx, code(w.who), at(0))
 				default:
 					t := token(w.who)
-					err = w.s.Succeed(ctx, reauth.Success{Who: w.who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "x", at(time.Minute)), Issue: &t,
-						Step: &reauth.FactorStep{FactorID: f.ID}, RefundFrom: "b", Refund: at(0)})
+					err = w.s.Succeed(ctx, stepup.Success{Who: w.who, At: at(time.Minute), Proven: prove(reauth.Password, reauth.First, "x", at(time.Minute)), Issue: &t,
+						Step: &stepup.FactorStep{FactorID: f.ID}, RefundFrom: "b", Refund: at(0)})
 				}
 				if err != nil {
 					return err

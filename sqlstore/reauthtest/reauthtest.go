@@ -13,11 +13,12 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // Store is what is tested: what users have proven goes with the users.
 type Store interface {
-	reauth.Store
+	stepup.Store
 	consent.Users
 }
 
@@ -53,7 +54,7 @@ const day = 24 * time.Hour
 type world struct {
 	*testing.T
 	s   Store
-	who reauth.Who
+	who stepup.Who
 }
 
 var serial atomic.Int64
@@ -69,14 +70,14 @@ func newWorld(t *testing.T, s Store) *world {
 }
 
 // user puts a user into an application.
-func (w *world) user(app string) reauth.Who {
+func (w *world) user(app string) stepup.Who {
 	w.Helper()
-	who := reauth.Who{ApplicationID: app, UserID: name("user"), SessionID: name("sid")}
+	who := stepup.Who{ApplicationID: app, UserID: name("user"), SessionID: name("sid")}
 	w.put(who)
 	return who
 }
 
-func (w *world) put(who reauth.Who) consent.User {
+func (w *world) put(who stepup.Who) consent.User {
 	w.Helper()
 	u, err := w.s.PutUser(w.Context(), consent.User{
 		ApplicationID: who.ApplicationID, ID: who.UserID, Email: "ada@example.org", Phone: "+442071838750", Name: "Ada Łovelace",
@@ -87,12 +88,12 @@ func (w *world) put(who reauth.Who) consent.User {
 }
 
 // elsewhere is another session of the same user.
-func elsewhere(who reauth.Who) reauth.Who {
+func elsewhere(who stepup.Who) stepup.Who {
 	who.SessionID = name("sid")
 	return who
 }
 
-func (w *world) standing(who reauth.Who) reauth.Standing {
+func (w *world) standing(who stepup.Who) stepup.Standing {
 	w.Helper()
 	st, err := w.s.Standing(w.Context(), who)
 	require.NoError(w, err)
@@ -104,21 +105,21 @@ func prove(f reauth.Factor, role reauth.Role, ref string, at time.Time) *reauth.
 }
 
 // proved records that a factor was proven, and no more.
-func (w *world) proved(who reauth.Who, p *reauth.Proven) {
+func (w *world) proved(who stepup.Who, p *reauth.Proven) {
 	w.Helper()
-	require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: who, At: p.At, Proven: p}))
+	require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: who, At: p.At, Proven: p}))
 }
 
 // code is a code with every field set, not stored yet.
-func code(who reauth.Who) reauth.Code {
-	return reauth.Code{
-		Who: who, ID: name("cod"), DeviceID: "device", Purpose: reauth.PurposeReverification, Subject: "rev_1", Factor: reauth.EmailCode,
+func code(who stepup.Who) stepup.Code {
+	return stepup.Code{
+		Who: who, ID: name("cod"), DeviceID: "device", Purpose: stepup.PurposeReverification, Subject: "rev_1", Factor: reauth.EmailCode,
 		AddressHash: []byte("address\x00\xff"), MAC: []byte("mac\x00\xfe"), CreatedAt: at(0), ExpiresAt: at(5 * time.Minute),
 	}
 }
 
 // begun stores a code.
-func (w *world) begun(who reauth.Who, change ...func(*reauth.Code)) reauth.Code {
+func (w *world) begun(who stepup.Who, change ...func(*stepup.Code)) stepup.Code {
 	w.Helper()
 	c := code(who)
 	for _, f := range change {
@@ -130,7 +131,7 @@ func (w *world) begun(who reauth.Who, change ...func(*reauth.Code)) reauth.Code 
 }
 
 // isLive reports whether a code is.
-func (w *world) isLive(c reauth.Code) bool {
+func (w *world) isLive(c stepup.Code) bool {
 	w.Helper()
 	got, err := w.s.LiveCode(w.Context(), c.Who, c.Purpose, at(time.Second))
 	if err != nil {
@@ -141,9 +142,9 @@ func (w *world) isLive(c reauth.Code) bool {
 }
 
 // started stores a reverification with every field set.
-func (w *world) started(who reauth.Who) reauth.Reverification {
+func (w *world) started(who stepup.Who) stepup.Reverification {
 	w.Helper()
-	r := reauth.Reverification{
+	r := stepup.Reverification{
 		Who: who, ID: name("rev"), Level: "strict", Operation: "transfer", Details: consent.Sealed("\x00details"), Digest: "dig",
 		SecondEnrolled: true, CreatedAt: at(0), ExpiresAt: at(10 * time.Minute),
 	}
@@ -151,7 +152,7 @@ func (w *world) started(who reauth.Who) reauth.Reverification {
 	return r
 }
 
-func (w *world) lookReverification(r reauth.Reverification) reauth.Reverification {
+func (w *world) lookReverification(r stepup.Reverification) stepup.Reverification {
 	w.Helper()
 	got, err := w.s.Reverification(w.Context(), r.Who, r.ID)
 	require.NoError(w, err)
@@ -159,19 +160,19 @@ func (w *world) lookReverification(r reauth.Reverification) reauth.Reverificatio
 }
 
 // factor is one that counts, not stored yet.
-func factor(who reauth.Who, kind reauth.FactorKind) reauth.FactorRecord {
-	return reauth.FactorRecord{
-		EnrolledFactor: reauth.EnrolledFactor{ID: name("fac"), Kind: kind, Label: "Ada's", Address: "+442071838750", Ref: name("ref"), CreatedAt: at(0), VerifiedAt: at(1)},
+func factor(who stepup.Who, kind stepup.FactorKind) stepup.FactorRecord {
+	return stepup.FactorRecord{
+		EnrolledFactor: stepup.EnrolledFactor{ID: name("fac"), Kind: kind, Label: "Ada's", Address: "+442071838750", Ref: name("ref"), CreatedAt: at(0), VerifiedAt: at(1)},
 		ApplicationID:  who.ApplicationID, UserID: who.UserID, Secret: consent.Sealed("secret\x00\xff"), LastStep: 100,
 	}
 }
 
 // enrolled stores a factor that counts, and what of it is a backup code.
-func (w *world) enrolled(who reauth.Who, kind reauth.FactorKind, codes ...string) reauth.FactorRecord {
+func (w *world) enrolled(who stepup.Who, kind stepup.FactorKind, codes ...string) stepup.FactorRecord {
 	w.Helper()
 	f := factor(who, kind)
 	f.VerifiedAt = f.CreatedAt
-	c := reauth.FactorChange{Who: who, At: f.CreatedAt, Add: &f}
+	c := stepup.FactorChange{Who: who, At: f.CreatedAt, Add: &f}
 	for _, code := range codes {
 		c.BackupCodes = append(c.BackupCodes, []byte(code))
 	}
@@ -180,14 +181,14 @@ func (w *world) enrolled(who reauth.Who, kind reauth.FactorKind, codes ...string
 	return f
 }
 
-func (w *world) lookFactor(f reauth.FactorRecord) reauth.FactorRecord {
+func (w *world) lookFactor(f stepup.FactorRecord) stepup.FactorRecord {
 	w.Helper()
 	got, err := w.s.Factor(w.Context(), f.ApplicationID, f.UserID, f.ID)
 	require.NoError(w, err)
 	return got
 }
 
-func (w *world) unused(who reauth.Who) []string {
+func (w *world) unused(who stepup.Who) []string {
 	w.Helper()
 	list, err := w.s.UnusedBackupCodes(w.Context(), who.ApplicationID, who.UserID)
 	require.NoError(w, err)
@@ -199,43 +200,43 @@ func (w *world) unused(who reauth.Who) []string {
 }
 
 // token is a step token with every field set that a new one has.
-func token(who reauth.Who) reauth.StepToken {
-	return reauth.StepToken{
-		Who: who, Hash: []byte(name("hash") + "\x00\xff"), Kind: reauth.StepSudo, DeviceID: "device", Factor: reauth.PhoneCode, Ref: "ref",
+func token(who stepup.Who) stepup.StepToken {
+	return stepup.StepToken{
+		Who: who, Hash: []byte(name("hash") + "\x00\xff"), Kind: stepup.StepSudo, DeviceID: "device", Factor: reauth.PhoneCode, Ref: "ref",
 		ProvenAt: at(0), CreatedAt: at(time.Second), ExpiresAt: at(15 * time.Minute),
 	}
 }
 
 // issued stores a step token.
-func (w *world) issued(who reauth.Who) reauth.StepToken {
+func (w *world) issued(who stepup.Who) stepup.StepToken {
 	w.Helper()
 	t := token(who)
-	require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: who, At: at(time.Second), Issue: &t}))
+	require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: who, At: at(time.Second), Issue: &t}))
 	return t
 }
 
-func (w *world) lookToken(t reauth.StepToken) reauth.StepToken {
+func (w *world) lookToken(t stepup.StepToken) stepup.StepToken {
 	w.Helper()
 	got, err := w.s.StepToken(w.Context(), t.ApplicationID, t.Kind, t.Hash)
 	require.NoError(w, err)
 	return got
 }
 
-func proof(who reauth.Who) reauth.ProofRecord {
-	return reauth.ProofRecord{
+func proof(who stepup.Who) stepup.ProofRecord {
+	return stepup.ProofRecord{
 		Who: who, ID: name("jti"), Level: "critical", Operation: "transfer", Digest: "dig", CreatedAt: at(time.Second), ExpiresAt: at(10 * time.Minute),
 	}
 }
 
 // minted stores a proof.
-func (w *world) minted(who reauth.Who) reauth.ProofRecord {
+func (w *world) minted(who stepup.Who) stepup.ProofRecord {
 	w.Helper()
 	p := proof(who)
-	require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: who, At: at(time.Second), Proof: &p}))
+	require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: who, At: at(time.Second), Proof: &p}))
 	return p
 }
 
-func (w *world) lookProof(p reauth.ProofRecord) reauth.ProofRecord {
+func (w *world) lookProof(p stepup.ProofRecord) stepup.ProofRecord {
 	w.Helper()
 	got, err := w.s.Proof(w.Context(), p.ApplicationID, p.ID)
 	require.NoError(w, err)
@@ -243,17 +244,17 @@ func (w *world) lookProof(p reauth.ProofRecord) reauth.ProofRecord {
 }
 
 // line is a line of audit with every field set.
-func line(who reauth.Who) reauth.Audit {
-	return reauth.Audit{
+func line(who stepup.Who) stepup.Audit {
+	return stepup.Audit{
 		ApplicationID: who.ApplicationID, ID: name("aud"), At: at(time.Second), UserID: who.UserID, SessionID: who.SessionID, DeviceID: "device",
-		IPPrefix: "192.0.2.0/24", Action: reauth.ActionSucceeded, Reason: "because", Factor: reauth.TOTP, Level: "strict", Operation: "transfer", Subject: "rev_1",
+		IPPrefix: "192.0.2.0/24", Action: stepup.ActionSucceeded, Reason: "because", Factor: reauth.TOTP, Level: "strict", Operation: "transfer", Subject: "rev_1",
 	}
 }
 
 // audit returns all lines of an application, newest first.
-func (w *world) audit(app string) []reauth.Audit {
+func (w *world) audit(app string) []stepup.Audit {
 	w.Helper()
-	lines, err := w.s.ListAudit(w.Context(), app, reauth.AuditFilter{Limit: 1000})
+	lines, err := w.s.ListAudit(w.Context(), app, stepup.AuditFilter{Limit: 1000})
 	require.NoError(w, err)
 	return lines
 }
@@ -265,7 +266,7 @@ func (w *world) window(bucket string) string {
 	return text
 }
 
-func (w *world) swap(bucket, old, changed string, log ...reauth.Audit) bool {
+func (w *world) swap(bucket, old, changed string, log ...stepup.Audit) bool {
 	w.Helper()
 	ok, err := w.s.SwapWindow(w.Context(), w.who.ApplicationID, bucket, old, changed, at(0), log...)
 	require.NoError(w, err)

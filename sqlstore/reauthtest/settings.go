@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/consent"
-	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var settingsTests = []test{
@@ -15,7 +15,7 @@ var settingsTests = []test{
 		app := w.who.ApplicationID
 		_, err := w.s.ReauthSettings(w.Context(), app)
 		require.ErrorIs(w, err, consent.ErrNotFound)
-		for _, set := range []reauth.SealedSettings{
+		for _, set := range []stepup.SealedSettings{
 			{ApplicationID: app, Config: consent.Sealed("one\x00\xff"), UpdatedAt: at(0)},
 			{ApplicationID: app, Config: consent.Sealed("two"), UpdatedAt: at(time.Hour)},
 		} {

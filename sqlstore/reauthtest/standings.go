@@ -8,37 +8,38 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 var standingTests = []test{
 	{"Standing/of a user who has nothing", func(w *world) {
-		assert.Equal(w, reauth.Standing{User: w.put(w.who)}, w.standing(w.who))
+		assert.Equal(w, stepup.Standing{User: w.put(w.who)}, w.standing(w.who))
 	}},
 	{"Standing/unknown user", func(w *world) {
-		_, err := w.s.Standing(w.Context(), reauth.Who{ApplicationID: w.who.ApplicationID, UserID: "nobody", SessionID: "s"})
+		_, err := w.s.Standing(w.Context(), stepup.Who{ApplicationID: w.who.ApplicationID, UserID: "nobody", SessionID: "s"})
 		require.ErrorIs(w, err, consent.ErrNotFound)
 	}},
 	{"Standing/all of it at once", func(w *world) {
-		totp := w.enrolled(w.who, reauth.KindTOTP)
-		backup := w.enrolled(w.who, reauth.KindBackupCodes, "a", "b", "c")
-		pending := factor(w.who, reauth.KindPhone)
+		totp := w.enrolled(w.who, stepup.KindTOTP)
+		backup := w.enrolled(w.who, stepup.KindBackupCodes, "a", "b", "c")
+		pending := factor(w.who, stepup.KindPhone)
 		pending.VerifiedAt = time.Time{}
-		require.NoError(w, w.s.ChangeFactors(w.Context(), reauth.FactorChange{Who: w.who, At: at(0), Add: &pending}))
-		w.enrolled(w.user(w.who.ApplicationID), reauth.KindTOTP)
+		require.NoError(w, w.s.ChangeFactors(w.Context(), stepup.FactorChange{Who: w.who, At: at(0), Add: &pending}))
+		w.enrolled(w.user(w.who.ApplicationID), stepup.KindTOTP)
 		p := prove(reauth.TOTP, reauth.Second, totp.ID, at(time.Minute))
 		p.UserVerified = true
-		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{
-			Who: w.who, At: p.At, Proven: p, Step: &reauth.FactorStep{FactorID: totp.ID, LastStep: 101},
-			BackupCode: &reauth.BackupUse{FactorID: backup.ID, Hash: []byte("b")},
+		require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{
+			Who: w.who, At: p.At, Proven: p, Step: &stepup.FactorStep{FactorID: totp.ID, LastStep: 101},
+			BackupCode: &stepup.BackupUse{FactorID: backup.ID, Hash: []byte("b")},
 		}))
-		require.True(w, w.swap(reauth.BucketCalls+w.who.UserID, "", "1 2"))
-		require.True(w, w.swap(reauth.BucketFailures+w.who.UserID, "", "3"))
-		require.True(w, w.swap(reauth.BucketSends+w.who.UserID, "", "4"))
+		require.True(w, w.swap(stepup.BucketCalls+w.who.UserID, "", "1 2"))
+		require.True(w, w.swap(stepup.BucketFailures+w.who.UserID, "", "3"))
+		require.True(w, w.swap(stepup.BucketSends+w.who.UserID, "", "4"))
 
 		totp.UsedAt, backup.UsedAt, backup.Left = p.At, p.At, 2
-		want := reauth.Standing{
+		want := stepup.Standing{
 			User: w.put(w.who), Proven: []reauth.Proven{*p}, Calls: "1 2", Failures: "3",
-			Factors: []reauth.EnrolledFactor{totp.EnrolledFactor, backup.EnrolledFactor, pending.EnrolledFactor},
+			Factors: []stepup.EnrolledFactor{totp.EnrolledFactor, backup.EnrolledFactor, pending.EnrolledFactor},
 		}
 		assert.Equal(w, want, w.standing(w.who))
 		want.Proven = nil
@@ -47,9 +48,9 @@ var standingTests = []test{
 	{"Standing/factors come oldest first", func(w *world) {
 		want := []string{}
 		for i := range 12 {
-			f := factor(w.who, reauth.KindPasskey)
+			f := factor(w.who, stepup.KindPasskey)
 			f.CreatedAt = at(time.Duration(-i) * time.Minute)
-			require.NoError(w, w.s.ChangeFactors(w.Context(), reauth.FactorChange{Who: w.who, At: at(0), Add: &f}))
+			require.NoError(w, w.s.ChangeFactors(w.Context(), stepup.FactorChange{Who: w.who, At: at(0), Add: &f}))
 			want = append([]string{f.ID}, want...)
 		}
 		got := []string{}
@@ -105,7 +106,7 @@ var windowTests = []test{
 		l := line(w.who)
 		assert.True(w, w.swap("b", "", "1", l))
 		assert.False(w, w.swap("b", "", "2", line(w.who)))
-		assert.Equal(w, []reauth.Audit{l}, w.audit(w.who.ApplicationID))
+		assert.Equal(w, []stepup.Audit{l}, w.audit(w.who.ApplicationID))
 		ok, err := w.s.SwapWindow(w.Context(), w.who.ApplicationID, "b", "1", "2", at(0), l)
 		require.ErrorIs(w, err, consent.ErrExists, "a line of that id is there")
 		assert.False(w, ok)

@@ -8,42 +8,43 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // trial is a right answer with every part there is, and what each part is of.
 type trial struct {
 	*world
-	code    reauth.Code
-	rev     reauth.Reverification
-	totp    reauth.FactorRecord
-	backup  reauth.FactorRecord
-	brought reauth.StepToken
-	given   reauth.StepToken
-	proof   reauth.ProofRecord
-	answer  reauth.Answer
-	log     reauth.Audit
+	code    stepup.Code
+	rev     stepup.Reverification
+	totp    stepup.FactorRecord
+	backup  stepup.FactorRecord
+	brought stepup.StepToken
+	given   stepup.StepToken
+	proof   stepup.ProofRecord
+	answer  stepup.Answer
+	log     stepup.Audit
 	bucket  string
-	success reauth.Success
+	success stepup.Success
 }
 
 func newTrial(w *world) *trial {
 	w.Helper()
-	t := &trial{world: w, bucket: reauth.BucketFailures + w.who.UserID}
-	t.totp = w.enrolled(w.who, reauth.KindTOTP)
-	t.backup = w.enrolled(w.who, reauth.KindBackupCodes, "a\x00", "b\xff")
+	t := &trial{world: w, bucket: stepup.BucketFailures + w.who.UserID}
+	t.totp = w.enrolled(w.who, stepup.KindTOTP)
+	t.backup = w.enrolled(w.who, stepup.KindBackupCodes, "a\x00", "b\xff")
 	t.code, t.rev, t.brought = w.begun(w.who), w.started(w.who), w.issued(w.who)
 	stamps, _ := reauth.Window{}.Take(at(0), 10, time.Hour)
 	stamps, _ = stamps.Take(at(time.Second), 10, time.Hour)
 	require.True(w, w.swap(t.bucket, "", stamps.String()))
 	t.given, t.proof, t.log = token(w.who), proof(w.who), line(w.who)
-	t.given.Kind = reauth.StepVerification
-	t.answer = reauth.Answer{ApplicationID: w.who.ApplicationID, Key: name("key"), Request: []byte("req\x00"), Text: `{"valid":true}`, At: at(time.Minute)}
-	t.success = reauth.Success{
+	t.given.Kind = stepup.StepVerification
+	t.answer = stepup.Answer{ApplicationID: w.who.ApplicationID, Key: name("key"), Request: []byte("req\x00"), Text: `{"valid":true}`, At: at(time.Minute)}
+	t.success = stepup.Success{
 		Who: w.who, At: at(time.Minute), Proven: prove(reauth.TOTP, reauth.Second, t.totp.ID, at(time.Minute)),
-		CodeID: t.code.ID, Step: &reauth.FactorStep{FactorID: t.totp.ID, LastStep: 101},
-		BackupCode: &reauth.BackupUse{FactorID: t.backup.ID, Hash: []byte("a\x00")}, Token: t.brought.Hash,
+		CodeID: t.code.ID, Step: &stepup.FactorStep{FactorID: t.totp.ID, LastStep: 101},
+		BackupCode: &stepup.BackupUse{FactorID: t.backup.ID, Hash: []byte("a\x00")}, Token: t.brought.Hash,
 		ReverificationID: t.rev.ID, Complete: true, Proof: &t.proof, Issue: &t.given, Answer: &t.answer,
-		RefundFrom: t.bucket, Refund: at(time.Second), Log: []reauth.Audit{t.log},
+		RefundFrom: t.bucket, Refund: at(time.Second), Log: []stepup.Audit{t.log},
 	}
 	return t
 }
@@ -88,49 +89,49 @@ var successTests = []test{
 		left, err := reauth.ParseWindow(w.window(t.bucket))
 		require.NoError(w, err)
 		assert.Equal(w, 9, left.Peek(at(time.Minute), 10, time.Hour).Remaining, "one of two stamps is back")
-		assert.Equal(w, []reauth.Audit{t.log}, w.audit(w.who.ApplicationID))
+		assert.Equal(w, []stepup.Audit{t.log}, w.audit(w.who.ApplicationID))
 	}},
 	{"Success/a part that is lost loses all", func(w *world) {
 		after := at(30 * time.Second)
 		for what, spoil := range map[string]func(t *trial){
 			"code used": func(t *trial) {
-				require.NoError(t, t.s.Succeed(t.Context(), reauth.Success{Who: t.who, At: after, CodeID: t.code.ID}))
+				require.NoError(t, t.s.Succeed(t.Context(), stepup.Success{Who: t.who, At: after, CodeID: t.code.ID}))
 			},
 			"code ended":              func(t *trial) { require.NoError(t, t.s.EndCode(t.Context(), t.who.ApplicationID, t.code.ID, after)) },
 			"code unknown":            func(t *trial) { t.success.CodeID = "nothing" },
 			"code of another user":    func(t *trial) { t.success.CodeID = t.begun(t.user(t.who.ApplicationID)).ID },
 			"code of another session": func(t *trial) { t.success.CodeID = t.begun(elsewhere(t.who)).ID },
 			"code expired": func(t *trial) {
-				t.success.CodeID = t.begun(t.who, func(c *reauth.Code) { c.Purpose, c.ExpiresAt = reauth.PurposeEnrol, t.success.At }).ID
+				t.success.CodeID = t.begun(t.who, func(c *stepup.Code) { c.Purpose, c.ExpiresAt = stepup.PurposeEnrol, t.success.At }).ID
 			},
 			"code hollow": func(t *trial) {
-				t.success.CodeID = t.begun(t.who, func(c *reauth.Code) { c.Purpose, c.Hollow = reauth.PurposeEnrol, true }).ID
+				t.success.CodeID = t.begun(t.who, func(c *stepup.Code) { c.Purpose, c.Hollow = stepup.PurposeEnrol, true }).ID
 			},
 			"step taken":             func(t *trial) { t.success.Step.LastStep = 100 },
 			"step earlier":           func(t *trial) { t.success.Step.LastStep = 99 },
 			"factor unknown":         func(t *trial) { t.success.Step.FactorID = "nothing" },
-			"factor of another user": func(t *trial) { t.success.Step.FactorID = t.enrolled(t.user(t.who.ApplicationID), reauth.KindTOTP).ID },
+			"factor of another user": func(t *trial) { t.success.Step.FactorID = t.enrolled(t.user(t.who.ApplicationID), stepup.KindTOTP).ID },
 			"factor does not count": func(t *trial) {
-				f := factor(t.who, reauth.KindTOTP)
+				f := factor(t.who, stepup.KindTOTP)
 				f.VerifiedAt = time.Time{}
-				require.NoError(t, t.s.ChangeFactors(t.Context(), reauth.FactorChange{Who: t.who, At: after, Add: &f}))
+				require.NoError(t, t.s.ChangeFactors(t.Context(), stepup.FactorChange{Who: t.who, At: after, Add: &f}))
 				t.success.Step.FactorID = f.ID
 			},
 			"credential moved on": func(t *trial) {
-				t.success.Step = &reauth.FactorStep{FactorID: t.totp.ID, Secret: consent.Sealed("new"), Was: consent.Sealed("older")}
+				t.success.Step = &stepup.FactorStep{FactorID: t.totp.ID, Secret: consent.Sealed("new"), Was: consent.Sealed("older")}
 			},
 			"credential of nothing": func(t *trial) {
-				t.success.Step = &reauth.FactorStep{FactorID: t.totp.ID, Secret: consent.Sealed("new")}
+				t.success.Step = &stepup.FactorStep{FactorID: t.totp.ID, Secret: consent.Sealed("new")}
 			},
 			"backup code used": func(t *trial) {
-				require.NoError(t, t.s.Succeed(t.Context(), reauth.Success{Who: t.who, At: after, BackupCode: t.success.BackupCode}))
+				require.NoError(t, t.s.Succeed(t.Context(), stepup.Success{Who: t.who, At: after, BackupCode: t.success.BackupCode}))
 			},
 			"backup code unknown": func(t *trial) { t.success.BackupCode.Hash = []byte("z") },
 			"backup code of another user": func(t *trial) {
-				t.success.BackupCode.FactorID = t.enrolled(t.user(t.who.ApplicationID), reauth.KindBackupCodes, "a\x00").ID
+				t.success.BackupCode.FactorID = t.enrolled(t.user(t.who.ApplicationID), stepup.KindBackupCodes, "a\x00").ID
 			},
 			"token used": func(t *trial) {
-				require.NoError(t, t.s.Succeed(t.Context(), reauth.Success{Who: t.who, At: after, Token: t.brought.Hash}))
+				require.NoError(t, t.s.Succeed(t.Context(), stepup.Success{Who: t.who, At: after, Token: t.brought.Hash}))
 			},
 			"token unknown":            func(t *trial) { t.success.Token = []byte("nothing") },
 			"token of another session": func(t *trial) { t.success.Token = t.issued(elsewhere(t.who)).Hash },
@@ -138,11 +139,11 @@ var successTests = []test{
 			"token expired": func(t *trial) {
 				old := token(t.who)
 				old.ExpiresAt = t.success.At
-				require.NoError(t, t.s.Succeed(t.Context(), reauth.Success{Who: t.who, At: after, Issue: &old}))
+				require.NoError(t, t.s.Succeed(t.Context(), stepup.Success{Who: t.who, At: after, Issue: &old}))
 				t.success.Token = old.Hash
 			},
 			"reverification complete": func(t *trial) {
-				require.NoError(t, t.s.Succeed(t.Context(), reauth.Success{Who: t.who, At: after, ReverificationID: t.rev.ID, Complete: true}))
+				require.NoError(t, t.s.Succeed(t.Context(), stepup.Success{Who: t.who, At: after, ReverificationID: t.rev.ID, Complete: true}))
 			},
 			"reverification expired": func(t *trial) {
 				t.success.At = t.rev.ExpiresAt
@@ -152,7 +153,7 @@ var successTests = []test{
 			"key taken": func(t *trial) {
 				taken := t.answer
 				taken.At = t.answer.At.Add(-59 * time.Second)
-				require.NoError(t, t.s.Succeed(t.Context(), reauth.Success{Who: t.who, At: after, Answer: &taken}))
+				require.NoError(t, t.s.Succeed(t.Context(), stepup.Success{Who: t.who, At: after, Answer: &taken}))
 			},
 			"session ended": func(t *trial) { require.NoError(t, t.s.Clear(t.Context(), t.who, after, line(t.who))) },
 			"all sessions ended": func(t *trial) {
@@ -160,9 +161,9 @@ var successTests = []test{
 				who.SessionID = ""
 				require.NoError(t, t.s.Clear(t.Context(), who, after, line(t.who)))
 			},
-			"factors changed": func(t *trial) { t.enrolled(t.who, reauth.KindPhone) },
+			"factors changed": func(t *trial) { t.enrolled(t.who, stepup.KindPhone) },
 			"ended in the moment": func(t *trial) {
-				t.success = reauth.Success{Who: t.who, At: after, Proven: t.success.Proven}
+				t.success = stepup.Success{Who: t.who, At: after, Proven: t.success.Proven}
 				require.NoError(t, t.s.Clear(t.Context(), t.who, after, line(t.who)))
 			},
 		} {
@@ -186,34 +187,34 @@ var successTests = []test{
 		assert.Equal(w, before, t.state())
 	}},
 	{"Success/a passkey's credential moves on", func(w *world) {
-		f := w.enrolled(w.who, reauth.KindPasskey)
+		f := w.enrolled(w.who, stepup.KindPasskey)
 		step := func(was, next string) error {
-			return w.s.Succeed(w.Context(), reauth.Success{
-				Who: w.who, At: at(time.Minute), Step: &reauth.FactorStep{FactorID: f.ID, Secret: consent.Sealed(next), Was: consent.Sealed(was)},
+			return w.s.Succeed(w.Context(), stepup.Success{
+				Who: w.who, At: at(time.Minute), Step: &stepup.FactorStep{FactorID: f.ID, Secret: consent.Sealed(next), Was: consent.Sealed(was)},
 			})
 		}
 		require.NoError(w, step("secret\x00\xff", "counter 2"))
 		require.ErrorIs(w, step("secret\x00\xff", "counter 2"), consent.ErrClaimLost)
 		f.Secret, f.UsedAt = consent.Sealed("counter 2"), at(time.Minute)
 		assert.Equal(w, f, w.lookFactor(f), "the step is left")
-		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: at(2 * time.Minute), Step: &reauth.FactorStep{FactorID: f.ID}}))
+		require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: at(2 * time.Minute), Step: &stepup.FactorStep{FactorID: f.ID}}))
 		f.UsedAt = at(2 * time.Minute)
 		assert.Equal(w, f, w.lookFactor(f), "and so may both be")
 	}},
 	{"Success/two factors on the way to a level", func(w *world) {
 		r := w.started(w.who)
 		first, second := prove(reauth.Password, reauth.First, "", at(time.Minute)), prove(reauth.TOTP, reauth.Second, "f", at(2*time.Minute))
-		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: first.At, Proven: first, ReverificationID: r.ID}))
+		require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: first.At, Proven: first, ReverificationID: r.ID}))
 		r.Proven = []reauth.Proven{*first}
 		assert.Equal(w, r, w.lookReverification(r))
-		require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: second.At, Proven: second, ReverificationID: r.ID, Seen: 1, Complete: true}))
+		require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: second.At, Proven: second, ReverificationID: r.ID, Seen: 1, Complete: true}))
 		r.Proven, r.CompletedAt = []reauth.Proven{*first, *second}, second.At
 		assert.Equal(w, r, w.lookReverification(r))
 		assert.Equal(w, r.Proven, w.standing(w.who).Proven)
 	}},
 	{"Success/a refund that finds nothing changes nothing", func(w *world) {
 		refund := func(bucket string) {
-			require.NoError(w, w.s.Succeed(w.Context(), reauth.Success{Who: w.who, At: at(time.Minute), RefundFrom: bucket, Refund: at(0)}))
+			require.NoError(w, w.s.Succeed(w.Context(), stepup.Success{Who: w.who, At: at(time.Minute), RefundFrom: bucket, Refund: at(0)}))
 		}
 		refund("none")
 		assert.Empty(w, w.window("none"))

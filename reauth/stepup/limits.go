@@ -1,0 +1,140 @@
+package stepup
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
+)
+
+// swapTries bounds how often a window is looked at again because somebody else
+// has counted meanwhile. Each loss is another's gain: with so few calls in a
+// window it is full before the tries are over.
+const swapTries = 50
+
+var errContended = errors.New("reauth: a window changed too often to be counted in")
+
+// count takes a call out of a window that replicas share. read is the window as
+// it was read already, where it was; the lines of audit are written with the
+// count, and not where the call is denied.
+func (s *Service) count(ctx context.Context, applicationID, bucket string, read *string, limit int, per time.Duration, at time.Time, log ...Audit) (reauth.Taken, error) {
+	for range swapTries {
+		if read == nil {
+			text, err := s.Store.Window(ctx, applicationID, bucket)
+			if err != nil {
+				return reauth.Taken{}, err
+			}
+			read = &text
+		}
+		w, err := reauth.ParseWindow(*read)
+		if err != nil {
+			return reauth.Taken{}, err
+		}
+		next, taken := w.Take(at, limit, per)
+		if !taken.OK && next.Equal(w) {
+			return taken, nil
+		}
+		lines := log
+		if !taken.OK {
+			lines = nil
+		}
+		swapped, err := s.Store.SwapWindow(ctx, applicationID, bucket, *read, next.String(), at, lines...)
+		if err != nil || swapped {
+			return taken, err
+		}
+		read = nil
+	}
+	return reauth.Taken{}, errContended
+}
+
+// guess takes one of the user's failures before anything is compared, so that
+// guesses at the same moment cannot all be the last one. What turns out right
+// is given back (see Success.Refund).
+func (s *Service) guess(ctx context.Context, c *Caller, failures *string) (time.Time, reauth.Taken, error) {
+	at := s.now()
+	taken, err := s.count(ctx, c.ApplicationID, BucketFailures+c.UserID, failures, failuresLimit, failuresPer, at)
+	if err == nil && !taken.OK {
+		err = s.locked(ctx, c, taken)
+	}
+	return at, taken, err
+}
+
+// limit is what somebody ran into, as the audit names it. The set is closed.
+type limit string
+
+const (
+	limitCalls  limit = "calls"
+	limitBegins limit = "begins"
+	limitResend limit = "resend"
+	limitSends  limit = "sends"
+	limitSMS    limit = "sms_budget"
+	limitLocked limit = "locked"
+)
+
+// stretches are how long one line of the audit stands for all of a limit's.
+var stretches = map[limit]time.Duration{
+	limitCalls: CallsPer, limitBegins: beginsPer, limitResend: codeValidity, limitSends: sendsPer, limitSMS: sendsPer, limitLocked: failuresPer,
+}
+
+func (l limit) bucket(userID string) string { return BucketLimited + string(l) + ":" + userID }
+
+// deniedBy records that a caller ran into a limit, once in a stretch of it:
+// whoever calls on must not fill the audit.
+func (s *Service) deniedBy(ctx context.Context, c *Caller, l limit, f reauth.Factor, operation string) error {
+	first, err := s.Store.Take(ctx, c.ApplicationID, l.bucket(c.UserID), s.now().Truncate(stretches[l]), 1, 1)
+	if err != nil || !first {
+		return err
+	}
+	line := s.audit(c, ActionLimited)
+	line.Reason, line.Factor, line.Operation = string(l), f, operation
+	return s.later(ctx, line)
+}
+
+// admitBegin counts a reverification that begins: each leaves a line in the
+// audit, which is never deleted. Nobody gets so far by hand.
+func (s *Service) admitBegin(ctx context.Context, c *Caller) error {
+	taken, err := s.count(ctx, c.ApplicationID, BucketBegins+c.UserID, nil, beginsLimit, beginsPer, s.now())
+	if err != nil || taken.OK {
+		return err
+	}
+	if err := s.deniedBy(ctx, c, limitBegins, "", ""); err != nil {
+		return err
+	}
+	return waitUntil(consent.CodeRateLimited, taken.RetryAt, "100 reverifications may begin in 10 minutes for a user. Go on with one that is under way.")
+}
+
+// locked is the answer to a user whose failures are used up.
+func (s *Service) locked(ctx context.Context, c *Caller, taken reauth.Taken) error {
+	if err := s.deniedBy(ctx, c, limitLocked, "", ""); err != nil {
+		return err
+	}
+	return waitUntil(CodeLocked, taken.RetryAt, "Too many wrong answers within an hour. Nothing can be proven until then; it opens by itself.")
+}
+
+// failed records a wrong answer. Where it was the last one, the user is told, by
+// one message an hour however often it opens and locks again.
+func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken reauth.Taken, line Audit) error {
+	line.Action = ActionFailed
+	if taken.Remaining > 0 {
+		return s.Store.Record(ctx, line)
+	}
+	locked := s.audit(c, ActionLocked)
+	locked.Reason = "failures"
+	if err := s.Store.Record(ctx, line, locked); err != nil {
+		return err
+	}
+	first, err := s.Store.Take(ctx, c.ApplicationID, BucketLocked+c.UserID, s.now().Truncate(failuresPer), 1, 1)
+	if err == nil && first {
+		s.Messenger.Tell(Notice{Application: &c.Tenant.Application, User: &st.User, Event: EventLocked, Until: s.now().Add(taken.Reset)})
+	}
+	return err
+}
+
+// incorrect is the answer to a wrong code or password.
+func incorrect(detail string, left int) *consent.Error {
+	e := refuse(CodeFactorIncorrect, detail)
+	e.AttemptsLeft = max(left, 0)
+	return e
+}

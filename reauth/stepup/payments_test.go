@@ -1,0 +1,132 @@
+package stepup_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/consent"
+	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/stepup"
+)
+
+// Strong customer authentication, bound to a payment: reauth-wire.md 2, 5 and 6.
+
+var payment = &reauth.Details{Payee: "Grace Hopper", Amount: "10.50", Currency: "EUR"}
+
+// paid takes a caller through sca for a payment.
+func (w *world) paid(c *stepup.Caller, d *reauth.Details, answers ...answer) stepup.View {
+	w.Helper()
+	v, err := w.Begin(ctx(w), c, stepup.Begin{Ask: stepup.Ask{Operation: "pay"}, Details: d})
+	require.NoError(w, err)
+	for _, a := range answers {
+		v, err = w.Attempt(ctx(w), c, v.ID, a(v.ID))
+		require.NoError(w, err)
+	}
+	return v
+}
+
+func TestAPaymentWantsTwoCategories(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	mail, sms := w.byCode(ada, reauth.EmailCode), w.byCode(ada, reauth.PhoneCode)
+	pays := func(want stepup.Status, answers ...answer) {
+		t.Helper()
+		v := w.paid(ada, payment, answers...)
+		assert.Equal(t, want, v.Status)
+		assert.Equal(t, want == stepup.Complete, v.Proof != "")
+		w.advance(time.Hour)
+	}
+	pays(stepup.NeedsFirst)
+	pays(stepup.NeedsSecond, withPassword)
+	pays(stepup.NeedsSecond, mail, sms)
+	pays(stepup.Complete, mail, sms, withPassword)
+	pays(stepup.Complete, withPassword, mail)
+	pays(stepup.Complete, mail, withPassword)
+
+	key, _ := w.withPasskey(ada, withPassword)
+	pays(stepup.Complete, w.byPasskey(ada, key))
+	app, _ := w.withTOTP(ada, withPassword)
+	pays(stepup.NeedsSecond, sms, byTOTP(w, app))
+	pays(stepup.Complete, withPassword, byTOTP(w, app))
+	pays(stepup.Complete, byTOTP(w, app), withPassword)
+
+	// What the session has proven before is in it for nothing.
+	w.prove(ada, stepup.Ask{Level: "strict_mfa"}, withPassword, byTOTP(w, app))
+	pays(stepup.NeedsFirst)
+}
+
+// A key that does not verify its user is possession, and no more.
+func TestAPasskeyWithoutVerificationIsOneCategory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
+	require.NoError(t, err)
+	key := newAuthenticator(t)
+	key.flags = present
+	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+	require.NoError(t, err)
+	w.advance(time.Minute)
+
+	v := w.prove(ada, stepup.Ask{Level: "medium"}, w.byPasskey(ada, key))
+	require.Equal(t, stepup.Complete, v.Status, "it is a first factor")
+	assert.Contains(t, w.claims(v.Proof).AMR, "hwk")
+	assert.NotContains(t, w.claims(v.Proof).AMR, "user")
+
+	pay := w.paid(ada, payment)
+	_, _, err = w.Prepare(ctx(w), ada, pay.ID, reauth.Passkey, "")
+	w.refused(stepup.CodeStrategyUnavailable, err, "sca asks for verification")
+}
+
+// There is no downgrade: who cannot prove two categories is told so.
+func TestAPaymentOfSomebodyWithOneCategory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.change("ada", func(u *consent.User) { u.PasswordHash = nil })
+	_, err := w.Begin(ctx(w), w.caller(nil), stepup.Begin{Ask: stepup.Ask{Level: "sca"}, Details: payment})
+	w.refused(stepup.CodeNoFactorAvailable, err)
+}
+
+func TestAProofOfAPaymentIsBoundToIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	_, err := w.Begin(ctx(w), ada, stepup.Begin{Ask: stepup.Ask{Operation: "pay"}})
+	assert.Equal(t, "details", w.refused(consent.CodeInvalidRequest, err).Field)
+	_, err = w.Begin(ctx(w), ada, stepup.Begin{Ask: stepup.Ask{Operation: "pay"}, Details: &reauth.Details{Payee: "G", Amount: "1e3", Currency: "EUR"}})
+	w.refused(consent.CodeInvalidRequest, err)
+
+	v := w.paid(ada, payment, withPassword, w.byCode(ada, reauth.EmailCode))
+	assert.Equal(t, payment, v.Details)
+	shown := w.post.codes[len(w.post.codes)-1]
+	assert.Equal(t, payment, shown.Details, "the payer sees payee and amount")
+	digest, err := payment.Digest()
+	require.NoError(t, err)
+	said := w.claims(v.Proof)
+	require.NotNil(t, said.Operation)
+	assert.Equal(t, "pay", said.Operation.Name)
+	assert.Equal(t, digest, said.Operation.Digest)
+	assert.Equal(t, "sca", said.Level)
+
+	in := use(v.Proof, "pay")
+	for name, d := range map[string]*reauth.Details{
+		"none":             nil,
+		"another payee":    {Payee: "Mallory", Amount: "10.50", Currency: "EUR"},
+		"another amount":   {Payee: "Grace Hopper", Amount: "1050", Currency: "EUR"},
+		"another way":      {Payee: "Grace Hopper", Amount: "10.5", Currency: "EUR"},
+		"another currency": {Payee: "Grace Hopper", Amount: "10.50", Currency: "USD"},
+	} {
+		in.Details = d
+		_, err := w.Use(ctx(w), w.app.ID, in)
+		w.refused(stepup.CodeProofMismatch, err, name)
+	}
+	in.Details = payment
+	used := w.good(in)
+	assert.Equal(t, "sca", used.Level)
+	_, err = w.Use(ctx(w), w.app.ID, in)
+	w.refused(stepup.CodeProofUsed, err)
+}
