@@ -135,11 +135,10 @@ const (
 	// beginFor is for how long a batch begins messages. What is left then is for
 	// another job.
 	beginFor = 30 * time.Second
-	// together is how many messages are looked at again, sent and recorded as one.
-	// Each is few enough that little changes between the look and the send, and
-	// that a crash between a server's acceptance and our commit sends few again,
-	// under the same Message-ID.
-	together = 10
+	// together is how many messages are looked at again, and linked, as one: all
+	// that a job has. The look is done once more where sending takes long, and
+	// what was accepted is recorded without waiting for the rest.
+	together = consent.DigestBatch
 	// recordAfter is how long an acceptance goes unrecorded at most, but for the
 	// message that is being sent.
 	recordAfter = 100 * time.Millisecond

@@ -3,7 +3,9 @@ package email
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +51,8 @@ type connection struct {
 	client       *gomail.Client
 	smtp         *smtp.Client
 	raw          net.Conn // below any TLS: closing it ends whatever waits
+	pipelines    bool     // takes commands before it has answered the last (RFC 2920)
+	takes8Bit    bool     // RFC 6152
 	timer        *time.Timer
 	timeout      time.Duration
 	finalTimeout time.Duration
@@ -156,10 +160,15 @@ func (p *pool) dial(ctx context.Context) (*connection, error) {
 	if !inTime() && err == nil {
 		err = ctx.Err()
 	}
-	if err != nil && c.raw != nil {
-		_ = c.raw.Close() // the library leaves it open
+	if err != nil {
+		if c.raw != nil {
+			_ = c.raw.Close() // the library leaves it open
+		}
+		return c, err
 	}
-	return c, err
+	c.pipelines, _ = c.smtp.Extension("PIPELINING")
+	c.takes8Bit, _ = c.smtp.Extension("8BITMIME")
+	return c, nil
 }
 
 func (p *pool) config() *tls.Config {
@@ -205,23 +214,38 @@ func (c *connection) send(ctx context.Context, l *gomail.Msg) error {
 	if err := c.envelope(l); err != nil {
 		return err
 	}
-	w, err := c.smtp.Data()
-	if err != nil {
-		return c.forget(&fault{data, err})
-	}
+	w := c.smtp.Text.DotWriter()
 	if _, err := l.WriteTo(w); err != nil {
 		return &fault{content, err}
 	}
+	return c.finish(w)
+}
+
+// finish ends a mail, and waits for what the server makes of it.
+func (c *connection) finish(w io.Closer) error {
 	if err := c.smtp.UpdateDeadline(c.finalTimeout); err != nil {
 		return &fault{content, err}
 	}
 	if err := w.Close(); err != nil {
 		return &fault{end, err}
 	}
+	if _, _, err := c.smtp.Text.ReadResponse(250); err != nil {
+		return &fault{end, err}
+	}
 	return nil
 }
 
-// envelope names the sender and the recipient.
+// command is one of those that come before a mail's text.
+type command struct {
+	at   step
+	line string
+	want int // the beginning of its answer's code
+}
+
+// envelope names the sender and the recipient, and asks for the mail. Where the
+// server takes commands before it has answered the last (RFC 2920), all leave
+// together: each answer that need not be waited for is a round trip less, which
+// over a real line is most of a mail's time.
 func (c *connection) envelope(l *gomail.Msg) error {
 	from, err := l.GetSender(false)
 	if err != nil {
@@ -231,18 +255,57 @@ func (c *connection) envelope(l *gomail.Msg) error {
 	if err != nil {
 		return &fault{recipient, err}
 	}
+	body := ""
+	if c.takes8Bit {
+		body = " BODY=8BITMIME"
+	}
+	commands := []command{{sender, "MAIL FROM:" + from + body, 250}}
+	for _, address := range to {
+		commands = append(commands, command{recipient, "RCPT TO:" + address, 25})
+	}
+	commands = append(commands, command{data, "DATA", 354})
 	if err := c.smtp.UpdateDeadline(c.timeout); err != nil {
 		return &fault{sender, err}
 	}
-	if err := c.smtp.Mail(from); err != nil {
-		return c.forget(&fault{sender, err})
+	together := 1
+	if c.pipelines {
+		together = len(commands)
 	}
-	for _, address := range to {
-		if err := c.smtp.Rcpt(address); err != nil {
-			return c.forget(&fault{recipient, err})
+	for group := range slices.Chunk(commands, together) {
+		if f := c.command(group); f != nil {
+			return c.forget(f)
 		}
 	}
 	return nil
+}
+
+// command sends commands together, and reads an answer for each. The first that
+// is not as it should be counts: what follows it fails by it.
+func (c *connection) command(group []command) *fault {
+	t := c.smtp.Text
+	for _, m := range group {
+		if _, err := t.W.WriteString(m.line + "\r\n"); err != nil {
+			return &fault{m.at, err}
+		}
+	}
+	if err := t.W.Flush(); err != nil {
+		return &fault{group[0].at, err}
+	}
+	var first *fault
+	for _, m := range group {
+		_, _, err := t.ReadResponse(m.want)
+		switch {
+		case err == nil && m.at == data && first != nil:
+			// It waits for a mail that it will give to nobody (RFC 2920 3.1).
+			_ = c.finish(t.DotWriter()) // where that fails, the next mail finds it
+		case err != nil && first == nil:
+			first = &fault{m.at, err}
+		}
+		if err != nil && codeOf(err) == 0 {
+			break // nothing more comes
+		}
+	}
+	return first
 }
 
 // forget has the server forget a mail that it answered no to, and returns what
