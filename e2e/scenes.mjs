@@ -18,6 +18,7 @@ export const after = { lapsing: 85, lapsed: 91, unrenewable: 181 }
  * @property {import('./pages.mjs').PageText} page
  * @property {'kept' | 'renewed' | 'revoked'} becomes what the trip makes of the consent
  * @property {(world: Dev, visitor: Visitor) => Promise<any>} reach returns the person
+ * @property {(world: Dev) => Promise<any>} [end] when the page has been looked at, and what came of it
  */
 
 /** Somebody whose consent is so many days old, and a link for them. */
@@ -42,9 +43,9 @@ const open = (days) => async (world, visitor) => {
   return person
 }
 
-const withFault = (fault) => async (world, visitor) => {
+const withFault = (fault, times = 1) => async (world, visitor) => {
   const person = await atTheBank(world, visitor)
-  await world.bank.fault(fault)
+  await world.bank.fault(fault, times)
   await bank.allow(visitor.page).click()
   return person
 }
@@ -133,7 +134,8 @@ export const scenes = {
   'result-other-accounts': { page: pages.otherAccounts, becomes: 'kept', reach: withFault('same_id_other_accounts') },
   'result-bank-trouble': { page: pages.bankTrouble, becomes: 'kept', reach: withFault('server_error') },
   'result-code-refused': { page: pages.codeRefused, becomes: 'kept', reach: withFault('code_already_used') },
-  'result-bank-away': { page: pages.bankAway, becomes: 'kept', reach: withFault('internal_error') },
+  // For as long as the page is looked at: upkeep finishes such a trip by itself when the bank is back.
+  'result-bank-away': { page: pages.bankAway, becomes: 'kept', reach: withFault('internal_error', 1000), end: (world) => world.bank.fault('internal_error', 0) },
   'press-bank-away': {
     page: pages.bankAway, becomes: 'kept',
     async reach(world, visitor) {

@@ -24,5 +24,6 @@ for (const [name, scene] of Object.entries(scenes)) {
     assert.equal(now.status === 'revoked', scene.becomes === 'revoked')
     assert.equal(await world.backend.count(consent.id, 'consent.renewed'), scene.becomes === 'renewed' ? 1 : 0)
     if (scene.becomes === 'kept') assert.equal(now.expires_at, consent.expires_at, 'the consent is as it was')
+    await scene.end?.(world)
   })
 }
