@@ -116,15 +116,15 @@ func RenderCode(id string, c *Codes) (Message, error) {
 		return Message{ID: id, To: c.To, Text: fittedCode(lang, c)}, nil
 	}
 	app := oneLine(c.Application.Name)
-	p := securityPage{frame: frameOf(lang, c.Application, c.User), Code: c.Code, CodeLabel: lang.Say("security.code")}
-	p.Headline, p.Reason = lang.Say("security.subject_code", "App", app), lang.Say("security.reason", "App", app)
+	p := securityPage{Frame: frameOf(lang, c.Application, c.User), Code: c.Code, CodeLabel: lang.Say("security.code")}
+	p.Frame.Headline, p.Frame.Reason = lang.Say("security.subject_code", "App", app), lang.Say("security.reason", "App", app)
 	p.Lead = saidOfCode(lang, c, label(c.Operation), app, c.payee())
 	p.Notes = []string{
 		lang.Say("security.code_valid", "Count", c.minutes(), "Until", lang.DateTime(c.ExpiresAt, zoneOf(c.User))),
 		lang.Say("security.code_guard"),
 	}
 	if c.Details != nil {
-		p.Headline = lang.Say("security.subject_payment", "App", app)
+		p.Frame.Headline = lang.Say("security.subject_payment", "App", app)
 		p.row(lang.Say("security.payee"), c.payee())
 		p.row(lang.Say("security.amount"), c.Details.money())
 		p.row(lang.Say("security.operation"), label(c.Operation))

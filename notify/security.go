@@ -85,8 +85,8 @@ func RenderSecurity(id string, n *Notice) (Message, error) {
 	}
 	app := oneLine(n.Application.Name)
 	when := lang.DateTime(n.At, zoneOf(n.User))
-	p := securityPage{frame: frameOf(lang, n.Application, n.User)}
-	p.Headline, p.Reason = what(lang, n), lang.Say("security.reason", "App", app)
+	p := securityPage{Frame: frameOf(lang, n.Application, n.User)}
+	p.Frame.Headline, p.Frame.Reason = what(lang, n), lang.Say("security.reason", "App", app)
 	switch n.Kind {
 	case NoticeLocked:
 		p.Lead = lang.Say("security.locked", "App", app, "Until", lang.DateTime(n.Until, zoneOf(n.User)))
@@ -135,7 +135,7 @@ func ending(number string) string {
 
 // securityPage is a code or a security notice.
 type securityPage struct {
-	frame
+	Frame frame
 
 	Lead      string
 	Rows      []row // what the code is bound to
@@ -157,10 +157,10 @@ func (p *securityPage) row(label, value string) {
 var security = formOf("security")
 
 func (p *securityPage) message(id string, app *consent.Application, user *consent.User, to string) (Message, error) {
-	p.Preheader = p.Lead
+	p.Frame.Preheader = p.Lead
 	m := Message{
-		ID: id, To: to, ToName: locale.Isolate(oneLine(user.Name)), FromName: p.Application,
-		ReplyTo: app.Branding.ReplyTo, Language: p.Language, Subject: p.Headline,
+		ID: id, To: to, ToName: locale.Isolate(oneLine(user.Name)), FromName: p.Frame.Application,
+		ReplyTo: app.Branding.ReplyTo, Language: p.Frame.Language, Subject: p.Frame.Headline,
 	}
 	if err := security.write(&m, p); err != nil {
 		return Message{}, err
