@@ -97,12 +97,12 @@ func (s *Server) enrolFactor(c *gin.Context, caller *stepup.Caller) {
 }
 
 func (s *Server) verifyFactor(c *gin.Context, caller *stepup.Caller) {
-	var req AttemptRequest
-	if err := decode(c, &req, false); err != nil {
+	proof, err := decodeAttempt(c)
+	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	f, err := s.reauth.VerifyFactor(c.Request.Context(), caller, c.Param("id"), req.proof())
+	f, err := s.reauth.VerifyFactor(c.Request.Context(), caller, c.Param("id"), proof)
 	if err != nil {
 		s.fail(c, err)
 		return
