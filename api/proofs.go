@@ -100,7 +100,7 @@ type AuditPage struct {
 
 type auditQuery struct {
 	UserID string     `query:"user_id"`
-	Action string     `query:"action"`
+	Action string     `query:"action" description:"One of those that lines have; another is refused"`
 	Since  *time.Time `query:"since" description:"RFC 3339"`
 	Until  *time.Time `query:"until" description:"RFC 3339; lines before it"`
 	Limit  int        `query:"limit" minimum:"1" maximum:"200" default:"50"`
@@ -111,9 +111,15 @@ func auditFilter(q url.Values) (f stepup.AuditFilter, err error) {
 	if err = onlyQuery(q, "user_id", "action", "since", "until", "limit", "cursor"); err != nil {
 		return f, err
 	}
-	f.UserID, f.Before = q.Get("user_id"), q.Get("cursor")
-	if a := q.Get("action"); a != "" {
-		f.Actions = []stepup.Action{stepup.Action(a)}
+	if f.UserID, f.Before = q.Get("user_id"), q.Get("cursor"); f.Before == "" && q.Has("cursor") {
+		return f, stepup.CursorUnknown()
+	}
+	if q.Has("action") {
+		a, err := stepup.ParseAction(q.Get("action"))
+		if err != nil {
+			return f, err
+		}
+		f.Actions = []stepup.Action{a}
 	}
 	if f.Since, err = timeOf(q, "since"); err != nil {
 		return f, err

@@ -169,7 +169,13 @@ func TestUsersBadInput(t *testing.T) {
 		{"audit with two users", "GET", "/v1/audit?user_id=a&user_id=b", nil, 400, "invalid_request"},
 		{"audit of the year 9999", "GET", "/v1/audit?since=9999-12-31T23:59:59-23:00", nil, 200, ""},
 		{"audit of the year 0", "GET", "/v1/audit?since=0000-01-01T00:00:00%2B23:59", nil, 200, ""},
-		{"audit from a cursor that was made up", "GET", "/v1/audit?cursor=%F4%8F%BF%BFx", nil, 200, ""},
+		{"audit of an action that is misspelt", "GET", "/v1/audit?action=proof.use", nil, 400, "invalid_request"},
+		{"audit of an action in capitals", "GET", "/v1/audit?action=PROOF.USED", nil, 400, "invalid_request"},
+		{"audit of no action", "GET", "/v1/audit?action=", nil, 400, "invalid_request"},
+		{"audit from a cursor that was made up", "GET", "/v1/audit?cursor=%F4%8F%BF%BFx", nil, 400, "invalid_request"},
+		{"audit from a cursor of nothing", "GET", "/v1/audit?cursor=", nil, 400, "invalid_request"},
+		{"audit from a cursor of 10 KB", "GET", "/v1/audit?cursor=" + huge, nil, 400, "invalid_request"},
+		{"audit from a cursor that looks like one", "GET", "/v1/audit?cursor=000000000000", nil, 400, "invalid_request"},
 	}
 	run := func(rows []row, header http.Header) {
 		for _, tt := range rows {

@@ -48,8 +48,12 @@ func auditCommand(std stdio) *cobra.Command {
 // readAudit checks what was asked for, and prints it.
 func readAudit(ctx context.Context, std stdio, sys *system, o auditOptions, now time.Time) error {
 	f := stepup.AuditFilter{UserID: o.user, Limit: auditPage}
-	for _, a := range o.actions {
-		f.Actions = append(f.Actions, stepup.Action(a))
+	for _, name := range o.actions {
+		a, err := stepup.ParseAction(name)
+		if err != nil {
+			return usagef("--action %q: %w", name, err)
+		}
+		f.Actions = append(f.Actions, a)
 	}
 	var err error
 	if f.Since, err = momentOf(o.since, now); err != nil {

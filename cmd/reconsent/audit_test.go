@@ -75,6 +75,12 @@ func TestAudit(t *testing.T) {
 		assert.Empty(t, auditOf(t, in, "--until", "2026-03-01"))
 		assert.Equal(t, "other", auditOf(t, in)[0].Application)
 
+		for _, bad := range []string{"factor.fail", "locked,proof.use", "LOCKED", " locked"} {
+			r := reconsent(t, in.with("audit", "--action", bad)...)
+			assert.Equal(t, exitUsage, r.code, bad)
+			assert.Contains(t, r.err, "code.sent, code.unsent, ", "what there is")
+		}
+
 		table := succeeds(t, in.with("audit", "--app", "acme")...)
 		assert.Regexp(t, `(?m)^AT +APPLICATION +USER +ACTION +REASON`, table)
 		assert.Regexp(t, `(?m)^2026-03-01T12:02:00Z +acme +ada +factor\.failed +wrong_code +- +`, table)
