@@ -48,17 +48,20 @@ var (
 	faultUnsupported  = fault{"unimplemented", 12}
 	faultInternal     = fault{"internal", 13}
 	faultUnavailable  = fault{"unavailable", 14}
-	// faultUnauthenticated signs the client out: it is for a dead token, and for
-	// nothing else.
+	// faultUnauthenticated signs the client out, whatever the status is: it is for a
+	// dead token, and for nothing else.
 	faultUnauthenticated = fault{"unauthenticated", 16}
 )
 
 // faults are the kinds of what this part of the API answers.
 var faults = map[consent.Code]fault{
-	stepup.CodeTokenMissing:        faultUnauthenticated,
-	stepup.CodeTokenInvalid:        faultUnauthenticated,
-	stepup.CodeSessionMissing:      faultUnauthenticated,
-	stepup.CodeUserUnknown:         faultUnauthenticated,
+	stepup.CodeTokenMissing:   faultUnauthenticated,
+	stepup.CodeTokenInvalid:   faultUnauthenticated,
+	stepup.CodeSessionMissing: faultUnauthenticated,
+	// The token lives, and another one would be of the same user: to sign them out
+	// helps nobody, and locks them out of the application until it registers them.
+	// By its name the vendor's client takes it for an unknown user.
+	stepup.CodeUserUnknown:         faultNotFound,
 	stepup.CodeApplicationUnknown:  faultArgument, // the token may live
 	stepup.CodeIdentityUnavailable: faultUnavailable,
 	stepup.CodeProofInvalid:        faultPermission,

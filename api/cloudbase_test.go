@@ -15,7 +15,7 @@ import (
 )
 
 // faultCodes are the numbers of CloudBase's errors.
-var faultCodes = map[string]int{"unauthenticated": 16, "invalid_argument": 3, "permission_denied": 7, "unavailable": 14}
+var faultCodes = map[string]int{"not_found": 5, "unauthenticated": 16, "invalid_argument": 3, "permission_denied": 7, "unavailable": 14}
 
 // faulty asserts an error in CloudBase's envelope, and nothing beside it.
 func (w *people) faulty(a answer, status int, name string, code int) {

@@ -238,6 +238,6 @@ type Refusal struct {
 	ErrorCode  string             `json:"error_code,omitempty"`
 	ClerkError *reauth.ClerkError `json:"clerk_error,omitempty"`
 	Required   *reauth.Required   `json:"required,omitempty"`
-	Factors    []reauth.Usable    `json:"factors,omitempty"`
+	Factors    []reauth.Usable    `json:"factors,omitzero" nullable:"false"`
 	Start      string             `json:"start,omitempty"`
 }
