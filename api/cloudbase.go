@@ -58,9 +58,8 @@ var faults = map[consent.Code]fault{
 	stepup.CodeTokenMissing:   faultUnauthenticated,
 	stepup.CodeTokenInvalid:   faultUnauthenticated,
 	stepup.CodeSessionMissing: faultUnauthenticated,
-	// The token lives, and another one would be of the same user: to sign them out
-	// helps nobody, and locks them out of the application until it registers them.
-	// By its name the vendor's client takes it for an unknown user.
+	// The token lives, and whoever signs in again is the same user: to be signed out
+	// helps nobody. The vendor's client takes this name for an unknown user.
 	stepup.CodeUserUnknown:         faultNotFound,
 	stepup.CodeApplicationUnknown:  faultArgument, // the token may live
 	stepup.CodeIdentityUnavailable: faultUnavailable,

@@ -206,13 +206,17 @@ func TestAPhoneNumberAsThatClientWritesIt(t *testing.T) {
 func TestWithNothingBoundThereIsNothingToSend(t *testing.T) {
 	w := newPeople(t)
 	require.Equal(t, 200, w.do("PUT", "/v1/users/ada", map[string]any{"name": "Ada"}, backend(w.key)).status)
-	w.faulty(w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"phone_code"}`, w.vendors()), 422, "failed_precondition", 9)
+	none := w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"phone_code"}`, w.vendors())
+	w.faulty(none, 422, "failed_precondition", 9)
+	assert.Contains(t, none.json(t)["error_description"], "No address is known")
 	w.granted(w.do("POST", "/auth/v1/verification", map[string]any{"email": adasMail}, w.vendors()))
 	assert.Zero(t, w.post.sent())
 
 	w.person(w.key, "ada")
 	w.settings(&w.acme, func(s *stepup.Settings) { s.CodesOff = []reauth.Factor{reauth.EmailCode} })
-	w.faulty(w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code"}`, w.vendors()), 422, "failed_precondition", 9)
+	off := w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code"}`, w.vendors())
+	w.faulty(off, 422, "failed_precondition", 9)
+	assert.Equal(t, "The application has codes by email_code turned off.", off.json(t)["error_description"], "there is an address")
 }
 
 // TestEveryErrorBelowTheirPathIsInTheirForm, from wherever it comes.
@@ -232,6 +236,10 @@ func TestEveryErrorBelowTheirPathIsInTheirForm(t *testing.T) {
 		{"no such address, to a person", "GET", "/auth/v1/nothing", nil, with("Accept", "text/html"), 404, "not_found", 5},
 		{"the path itself", "GET", "/auth/v1", nil, h, 404, "not_found", 5},
 		{"the path itself, with its slash", "GET", "/auth/v1/", nil, h, 404, "not_found", 5},
+		{"two slashes", "POST", "/auth/v1//user/sudo", `{}`, h, 404, "not_found", 5},
+		{"a slash behind", "POST", "/auth/v1/user/sudo/", `{}`, h, 404, "not_found", 5},
+		{"a way around", "POST", "/auth/v1/user/../user/sudo", `{}`, h, 404, "not_found", 5},
+		{"in capitals", "POST", "/auth/v1/User/Sudo", `{}`, h, 404, "not_found", 5},
 		{"another method", "GET", "/auth/v1/user/sudo", nil, h, 405, "unimplemented", 12},
 		{"another method of the other", "DELETE", "/auth/v1/verification", nil, h, 405, "unimplemented", 12},
 		{"no token", "POST", "/auth/v1/verification", `{}`, http.Header{}, 401, "unauthenticated", 16},
