@@ -83,6 +83,47 @@ func TestCloudBasesChain(t *testing.T) {
 	w.refused(w.use(map[string]any{"sudo_token": byPassword["sudo_token"], "operation": "delete_account"}), 403, "proof_invalid")
 }
 
+// TestABackendHoldsACodeToItsDevice, where it says which device it is.
+func TestABackendHoldsACodeToItsDevice(t *testing.T) {
+	w := newPeople(t)
+	send := func(header http.Header) map[string]any {
+		require.Equal(t, 200, w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code"}`, header).status)
+		code := w.code()
+		w.clock.advance(time.Minute)
+		return map[string]any{"code": code, "operation": "change_password"}
+	}
+	sudo := func(header http.Header) map[string]any {
+		m := w.granted(w.do("POST", "/auth/v1/user/sudo", `{"password":"`+adasWord+`"}`, header))
+		return map[string]any{"sudo_token": m["sudo_token"], "operation": "change_password"}
+	}
+	on := func(use map[string]any, device any) answer {
+		return w.use(merge(use, map[string]any{"device_id": device}))
+	}
+	for name, make := range map[string]func(http.Header) map[string]any{"code": send, "sudo token": sudo} {
+		t.Run(name, func(t *testing.T) {
+			w := w.in(t)
+			use := make(w.vendors()) // on device-1
+			for range 6 {
+				w.refused(on(use, "device-2"), 403, "proof_mismatch")
+			}
+			assert.Equal(t, 200, on(use, "device-1").status, "none of that used it up, or took a try")
+			use = make(w.vendors())
+			assert.Equal(t, 200, w.use(use).status, "a backend that does not know is not asked")
+			use = make(w.ada())
+			assert.Equal(t, 200, on(use, "device-2").status, "bound to none")
+		})
+	}
+	proof := map[string]any{"proof": w.proven(map[string]any{"operation": "transfer"}, w.ada("X-Device-Id", "device-1")), "operation": "transfer"}
+	for _, bad := range []string{strings.Repeat("x", 257), "a\x00"} {
+		assert.Equal(t, "device_id", w.refused(on(proof, bad), 400, "invalid_request")["field"])
+	}
+	assert.Equal(t, 200, on(proof, "device-2").status, "a proof is bound to none")
+	lines := w.do("GET", "/v1/audit?action=denied&limit=1", nil, backend(w.key)).json(t)["audit"].([]any)
+	line := lines[0].(map[string]any)
+	assert.Equal(t, "other_device", line["reason"])
+	assert.Equal(t, "device-2", line["device_id"])
+}
+
 func TestCloudBasesCode(t *testing.T) {
 	w := newPeople(t)
 	for _, by := range [][2]string{{"email_code", adasMail}, {"phone_code", adasPhone}} {

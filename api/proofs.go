@@ -24,6 +24,7 @@ type VerifyRequest struct {
 	Level          string          `json:"level,omitempty" description:"What it takes, beside the operation's own level: the stricter wins"`
 	AfterMinutes   *int            `json:"after_minutes,omitempty" minimum:"1" maximum:"99998"`
 	Details        *reauth.Details `json:"details,omitempty" description:"What the person has to have agreed to"`
+	DeviceID       string          `json:"device_id,omitempty" maxLength:"256" description:"With code or sudo_token: the x-device-id that the user's client sends. Where one came when the code was sent, it has to be the same; left out, it is not compared"`
 	IdempotencyKey string          `json:"idempotency_key,omitempty" maxLength:"256" description:"The same within 60 seconds gives the same answer again"`
 }
 
@@ -43,7 +44,7 @@ func (s *Server) verifyProof(c *gin.Context, app *consent.Application) {
 	}
 	used, err := s.reauth.Use(c.Request.Context(), app.ID, stepup.Use{
 		Proof: req.Proof, Code: req.Code, SudoToken: req.SudoToken, UserID: req.UserID, SessionID: req.SessionID, Operation: req.Operation,
-		Level: req.Level, AfterMinutes: req.AfterMinutes, Details: req.Details, IdempotencyKey: req.IdempotencyKey, IPPrefix: ipPrefix(c),
+		Level: req.Level, AfterMinutes: req.AfterMinutes, Details: req.Details, DeviceID: req.DeviceID, IdempotencyKey: req.IdempotencyKey, IPPrefix: ipPrefix(c),
 	})
 	if err != nil {
 		s.fail(c, err)
