@@ -48,17 +48,19 @@ var (
 	faultUnsupported  = fault{"unimplemented", 12}
 	faultInternal     = fault{"internal", 13}
 	faultUnavailable  = fault{"unavailable", 14}
-	// faultUnauthenticated signs the client out: it is for a dead token, and for
-	// nothing else.
+	// faultUnauthenticated signs the client out, whatever the status is: it is for a
+	// dead token, and for nothing else.
 	faultUnauthenticated = fault{"unauthenticated", 16}
 )
 
 // faults are the kinds of what this part of the API answers.
 var faults = map[consent.Code]fault{
-	stepup.CodeTokenMissing:        faultUnauthenticated,
-	stepup.CodeTokenInvalid:        faultUnauthenticated,
-	stepup.CodeSessionMissing:      faultUnauthenticated,
-	stepup.CodeUserUnknown:         faultUnauthenticated,
+	stepup.CodeTokenMissing:   faultUnauthenticated,
+	stepup.CodeTokenInvalid:   faultUnauthenticated,
+	stepup.CodeSessionMissing: faultUnauthenticated,
+	// The token lives, and whoever signs in again is the same user: to be signed out
+	// helps nobody. The vendor's client takes this name for an unknown user.
+	stepup.CodeUserUnknown:         faultNotFound,
 	stepup.CodeApplicationUnknown:  faultArgument, // the token may live
 	stepup.CodeIdentityUnavailable: faultUnavailable,
 	stepup.CodeProofInvalid:        faultPermission,
@@ -159,8 +161,8 @@ func (s *Server) sendVerification(c *gin.Context, caller *stepup.Caller) {
 
 // VerificationAnswer is a code with the id that it was sent under.
 type VerificationAnswer struct {
-	VerificationID   string `json:"verification_id" required:"true"`
-	VerificationCode string `json:"verification_code" required:"true"`
+	VerificationID   *string `json:"verification_id" required:"true" nullable:"false"`
+	VerificationCode *string `json:"verification_code" required:"true" nullable:"false"`
 }
 
 // VerificationPassed leads to POST /auth/v1/user/sudo.
@@ -173,15 +175,22 @@ type VerificationPassed struct {
 func (s *Server) verify(c *gin.Context) {
 	var req VerificationAnswer
 	err := decodeLoosely(c, &req)
-	if err == nil {
-		err = texts(short("verification_id", req.VerificationID), short("verification_code", req.VerificationCode), short("x-device-id", c.GetHeader("X-Device-Id")))
+	id, code := text(req.VerificationID), text(req.VerificationCode)
+	switch {
+	case err != nil:
+	case req.VerificationID == nil:
+		err = missing("verification_id")
+	case req.VerificationCode == nil:
+		err = missing("verification_code")
+	default:
+		err = texts(short("verification_id", id), short("verification_code", code), short("x-device-id", c.GetHeader("X-Device-Id")))
 	}
-	s.originOfVerification(c, req.VerificationID)
+	s.originOfVerification(c, id)
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	v, err := s.reauth.VerifyCode(c.Request.Context(), req.VerificationID, req.VerificationCode, c.GetHeader("X-Device-Id"), ipPrefix(c))
+	v, err := s.reauth.VerifyCode(c.Request.Context(), id, code, c.GetHeader("X-Device-Id"), ipPrefix(c))
 	s.cloudBaseReply(c, VerificationPassed{VerificationToken: v.Token, ExpiresIn: int(v.ExpiresIn.Seconds())}, err)
 }
 

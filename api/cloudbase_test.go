@@ -15,7 +15,7 @@ import (
 )
 
 // faultCodes are the numbers of CloudBase's errors.
-var faultCodes = map[string]int{"unauthenticated": 16, "invalid_argument": 3, "permission_denied": 7, "unavailable": 14}
+var faultCodes = map[string]int{"not_found": 5, "unauthenticated": 16, "invalid_argument": 3, "permission_denied": 7, "unavailable": 14}
 
 // faulty asserts an error in CloudBase's envelope, and nothing beside it.
 func (w *people) faulty(a answer, status int, name string, code int) {
@@ -81,6 +81,47 @@ func TestCloudBasesChain(t *testing.T) {
 	assert.EqualValues(t, 900, byPassword["expires_in"])
 	w.clock.advance(15 * time.Minute)
 	w.refused(w.use(map[string]any{"sudo_token": byPassword["sudo_token"], "operation": "delete_account"}), 403, "proof_invalid")
+}
+
+// TestABackendHoldsACodeToItsDevice, where it says which device it is.
+func TestABackendHoldsACodeToItsDevice(t *testing.T) {
+	w := newPeople(t)
+	send := func(header http.Header) map[string]any {
+		require.Equal(t, 200, w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code"}`, header).status)
+		code := w.code()
+		w.clock.advance(time.Minute)
+		return map[string]any{"code": code, "operation": "change_password"}
+	}
+	sudo := func(header http.Header) map[string]any {
+		m := w.granted(w.do("POST", "/auth/v1/user/sudo", `{"password":"`+adasWord+`"}`, header))
+		return map[string]any{"sudo_token": m["sudo_token"], "operation": "change_password"}
+	}
+	on := func(use map[string]any, device any) answer {
+		return w.use(merge(use, map[string]any{"device_id": device}))
+	}
+	for name, make := range map[string]func(http.Header) map[string]any{"code": send, "sudo token": sudo} {
+		t.Run(name, func(t *testing.T) {
+			w := w.in(t)
+			use := make(w.vendors()) // on device-1
+			for range 6 {
+				w.refused(on(use, "device-2"), 403, "proof_mismatch")
+			}
+			assert.Equal(t, 200, on(use, "device-1").status, "none of that used it up, or took a try")
+			use = make(w.vendors())
+			assert.Equal(t, 200, w.use(use).status, "a backend that does not know is not asked")
+			use = make(w.ada())
+			assert.Equal(t, 200, on(use, "device-2").status, "bound to none")
+		})
+	}
+	proof := map[string]any{"proof": w.proven(map[string]any{"operation": "transfer"}, w.ada("X-Device-Id", "device-1")), "operation": "transfer"}
+	for _, bad := range []string{strings.Repeat("x", 257), "a\x00"} {
+		assert.Equal(t, "device_id", w.refused(on(proof, bad), 400, "invalid_request")["field"])
+	}
+	assert.Equal(t, 200, on(proof, "device-2").status, "a proof is bound to none")
+	lines := w.do("GET", "/v1/audit?action=denied&limit=1", nil, backend(w.key)).json(t)["audit"].([]any)
+	line := lines[0].(map[string]any)
+	assert.Equal(t, "other_device", line["reason"])
+	assert.Equal(t, "device-2", line["device_id"])
 }
 
 func TestCloudBasesCode(t *testing.T) {
@@ -206,13 +247,17 @@ func TestAPhoneNumberAsThatClientWritesIt(t *testing.T) {
 func TestWithNothingBoundThereIsNothingToSend(t *testing.T) {
 	w := newPeople(t)
 	require.Equal(t, 200, w.do("PUT", "/v1/users/ada", map[string]any{"name": "Ada"}, backend(w.key)).status)
-	w.faulty(w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"phone_code"}`, w.vendors()), 422, "failed_precondition", 9)
+	none := w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"phone_code"}`, w.vendors())
+	w.faulty(none, 422, "failed_precondition", 9)
+	assert.Contains(t, none.json(t)["error_description"], "No address is known")
 	w.granted(w.do("POST", "/auth/v1/verification", map[string]any{"email": adasMail}, w.vendors()))
 	assert.Zero(t, w.post.sent())
 
 	w.person(w.key, "ada")
 	w.settings(&w.acme, func(s *stepup.Settings) { s.CodesOff = []reauth.Factor{reauth.EmailCode} })
-	w.faulty(w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code"}`, w.vendors()), 422, "failed_precondition", 9)
+	off := w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code"}`, w.vendors())
+	w.faulty(off, 422, "failed_precondition", 9)
+	assert.Equal(t, "The application has codes by email_code turned off.", off.json(t)["error_description"], "there is an address")
 }
 
 // TestEveryErrorBelowTheirPathIsInTheirForm, from wherever it comes.
@@ -232,6 +277,10 @@ func TestEveryErrorBelowTheirPathIsInTheirForm(t *testing.T) {
 		{"no such address, to a person", "GET", "/auth/v1/nothing", nil, with("Accept", "text/html"), 404, "not_found", 5},
 		{"the path itself", "GET", "/auth/v1", nil, h, 404, "not_found", 5},
 		{"the path itself, with its slash", "GET", "/auth/v1/", nil, h, 404, "not_found", 5},
+		{"two slashes", "POST", "/auth/v1//user/sudo", `{}`, h, 404, "not_found", 5},
+		{"a slash behind", "POST", "/auth/v1/user/sudo/", `{}`, h, 404, "not_found", 5},
+		{"a way around", "POST", "/auth/v1/user/../user/sudo", `{}`, h, 404, "not_found", 5},
+		{"in capitals", "POST", "/auth/v1/User/Sudo", `{}`, h, 404, "not_found", 5},
 		{"another method", "GET", "/auth/v1/user/sudo", nil, h, 405, "unimplemented", 12},
 		{"another method of the other", "DELETE", "/auth/v1/verification", nil, h, 405, "unimplemented", 12},
 		{"no token", "POST", "/auth/v1/verification", `{}`, http.Header{}, 401, "unauthenticated", 16},

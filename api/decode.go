@@ -56,6 +56,9 @@ func decodeAs(c *gin.Context, v any, optional bool, types ...string) error {
 	if !utf8.Valid(body) || halfPair.Match(wholePair.ReplaceAll(body, nil)) {
 		return invalidRequest("", "The body is not valid UTF-8.")
 	}
+	if name, twice := givenTwice(body); twice {
+		return invalidRequest(name, fmt.Sprintf("%q is given twice.", name))
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if len(types) == 1 {
 		d.DisallowUnknownFields()
@@ -83,7 +86,7 @@ func describe(err error) *consent.Error {
 		if wrong.Field == "" {
 			return invalidRequest("", "The body is not a JSON object.")
 		}
-		return invalidRequest(wrong.Field, fmt.Sprintf("%s is a %s, not %s.", wrong.Field, wrong.Value, jsonKind(wrong)))
+		return invalidRequest(wrong.Field, fmt.Sprintf("%s is %s, not %s.", wrong.Field, jsonValue(wrong), jsonKind(wrong)))
 	}
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return invalidRequest("", fmt.Sprintf("The body is not JSON: it goes wrong at byte %d.", syntax.Offset))
@@ -98,8 +101,30 @@ func describe(err error) *consent.Error {
 	return invalidRequest("", "The body is not complete JSON.")
 }
 
+// jsonValue is what was sent, without what it says.
+func jsonValue(e *json.UnmarshalTypeError) string {
+	kind, _, _ := strings.Cut(e.Value, " ") // of a number the digits follow
+	switch kind {
+	case "object", "array":
+		return "an " + kind
+	case "bool":
+		return "a boolean"
+	case "number":
+		if jsonKind(e) == wholeNumber {
+			return "a number of another kind or size"
+		}
+		fallthrough
+	default:
+		return "a " + kind
+	}
+}
+
+const wholeNumber = "a whole number"
+
 func jsonKind(e *json.UnmarshalTypeError) string {
 	switch e.Type.Kind().String() {
+	case "int", "int64":
+		return wholeNumber
 	case "string":
 		return "a string"
 	case "bool":

@@ -12,6 +12,16 @@ import (
 // proofHeader carries a proof, beside the user's token.
 const proofHeader = "Reverification-Proof"
 
+// proofIn is the one proof of a request. Of two it is neither, as with
+// Authorization, and as the guards of backends do: who reads the first and who
+// reads the last would not mean the same.
+func proofIn(c *gin.Context) string {
+	if values := c.Request.Header.Values(proofHeader); len(values) == 1 {
+		return values[0]
+	}
+	return ""
+}
+
 // Factor is what a user has enrolled.
 type Factor struct {
 	ID         string     `json:"id" required:"true"`
@@ -84,7 +94,7 @@ func (s *Server) enrolFactor(c *gin.Context, caller *stepup.Caller) {
 		s.fail(c, err)
 		return
 	}
-	e, err := s.reauth.Enrol(c.Request.Context(), caller, stepup.FactorKind(c.Param("id")), req.Label, req.Phone, c.GetHeader(proofHeader))
+	e, err := s.reauth.Enrol(c.Request.Context(), caller, stepup.FactorKind(c.Param("id")), req.Label, req.Phone, proofIn(c))
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -97,12 +107,12 @@ func (s *Server) enrolFactor(c *gin.Context, caller *stepup.Caller) {
 }
 
 func (s *Server) verifyFactor(c *gin.Context, caller *stepup.Caller) {
-	var req AttemptRequest
-	if err := decode(c, &req, false); err != nil {
+	proof, err := decodeAttempt(c)
+	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	f, err := s.reauth.VerifyFactor(c.Request.Context(), caller, c.Param("id"), req.proof())
+	f, err := s.reauth.VerifyFactor(c.Request.Context(), caller, c.Param("id"), proof)
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -119,7 +129,7 @@ type RemovedFactor struct {
 
 func (s *Server) removeFactor(c *gin.Context, caller *stepup.Caller) {
 	id := c.Param("id")
-	if err := s.reauth.RemoveFactor(c.Request.Context(), caller, id, c.GetHeader(proofHeader)); err != nil {
+	if err := s.reauth.RemoveFactor(c.Request.Context(), caller, id, proofIn(c)); err != nil {
 		s.fail(c, err)
 		return
 	}

@@ -185,6 +185,19 @@ func TestAPasskeyIsOffered(t *testing.T) {
 	}
 }
 
+// TestOfTwoProofsNeitherCounts, be they the same or not.
+func TestOfTwoProofsNeitherCounts(t *testing.T) {
+	w := newPeople(t)
+	good := w.strong()
+	for _, other := range []string{good.Get("Reverification-Proof"), "x.y.z", ""} {
+		two := good.Clone()
+		two.Add("Reverification-Proof", other)
+		w.refused(w.do("POST", "/v1/factors/totp", nil, two), 403, "reverification_required")
+	}
+	a := w.do("POST", "/v1/factors/totp", nil, good)
+	assert.Equal(t, 201, a.status, "none of that used it up: %s", a.body)
+}
+
 // TestAProofForSomethingElseChangesNoFactor.
 func TestAProofForSomethingElseChangesNoFactor(t *testing.T) {
 	w := newPeople(t)

@@ -117,7 +117,7 @@ var reauthOperations = []operation{
 	},
 	{
 		method: http.MethodPost, path: "/v1/proofs/verify", id: "verifyProof", summary: "Use up a proof, a code or a sudo token",
-		about: "Of many at once one succeeds. What is for another operation, session or payment is refused, and not used up.",
+		about: "Of many at once one succeeds. What is for another operation, session, payment or device is refused, and not used up.",
 		body:  VerifyRequest{}, status: http.StatusOK, reply: Verified{}, handle: (*Server).verifyProof,
 		codes: slices.Concat(guessing, ofLevel, []consent.Code{
 			stepup.CodeProofInvalid, stepup.CodeProofMismatch, reauth.CodeReverificationRequired, consent.CodeUserNotFound,

@@ -214,6 +214,8 @@ func invalidRequest(field, detail string) *consent.Error {
 	return &consent.Error{Code: consent.CodeInvalidRequest, Field: field, Detail: detail}
 }
 
+func missing(field string) *consent.Error { return invalidRequest(field, field+" is missing.") }
+
 // timestamp writes a moment for JSON; an unknown one is null.
 func timestamp(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -236,6 +238,6 @@ type Refusal struct {
 	ErrorCode  string             `json:"error_code,omitempty"`
 	ClerkError *reauth.ClerkError `json:"clerk_error,omitempty"`
 	Required   *reauth.Required   `json:"required,omitempty"`
-	Factors    []reauth.Usable    `json:"factors,omitempty"`
+	Factors    []reauth.Usable    `json:"factors,omitzero" nullable:"false"`
 	Start      string             `json:"start,omitempty"`
 }

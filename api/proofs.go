@@ -24,6 +24,7 @@ type VerifyRequest struct {
 	Level          string          `json:"level,omitempty" description:"What it takes, beside the operation's own level: the stricter wins"`
 	AfterMinutes   *int            `json:"after_minutes,omitempty" minimum:"1" maximum:"99998"`
 	Details        *reauth.Details `json:"details,omitempty" description:"What the person has to have agreed to"`
+	DeviceID       string          `json:"device_id,omitempty" maxLength:"256" description:"With code or sudo_token: the x-device-id that the user's client sends. Where one came when the code was sent, it has to be the same; left out, it is not compared"`
 	IdempotencyKey string          `json:"idempotency_key,omitempty" maxLength:"256" description:"The same within 60 seconds gives the same answer again"`
 }
 
@@ -43,7 +44,7 @@ func (s *Server) verifyProof(c *gin.Context, app *consent.Application) {
 	}
 	used, err := s.reauth.Use(c.Request.Context(), app.ID, stepup.Use{
 		Proof: req.Proof, Code: req.Code, SudoToken: req.SudoToken, UserID: req.UserID, SessionID: req.SessionID, Operation: req.Operation,
-		Level: req.Level, AfterMinutes: req.AfterMinutes, Details: req.Details, IdempotencyKey: req.IdempotencyKey, IPPrefix: ipPrefix(c),
+		Level: req.Level, AfterMinutes: req.AfterMinutes, Details: req.Details, DeviceID: req.DeviceID, IdempotencyKey: req.IdempotencyKey, IPPrefix: ipPrefix(c),
 	})
 	if err != nil {
 		s.fail(c, err)
@@ -100,7 +101,7 @@ type AuditPage struct {
 
 type auditQuery struct {
 	UserID string     `query:"user_id"`
-	Action string     `query:"action"`
+	Action string     `query:"action" description:"One of those that lines have; another is refused"`
 	Since  *time.Time `query:"since" description:"RFC 3339"`
 	Until  *time.Time `query:"until" description:"RFC 3339; lines before it"`
 	Limit  int        `query:"limit" minimum:"1" maximum:"200" default:"50"`
@@ -111,9 +112,15 @@ func auditFilter(q url.Values) (f stepup.AuditFilter, err error) {
 	if err = onlyQuery(q, "user_id", "action", "since", "until", "limit", "cursor"); err != nil {
 		return f, err
 	}
-	f.UserID, f.Before = q.Get("user_id"), q.Get("cursor")
-	if a := q.Get("action"); a != "" {
-		f.Actions = []stepup.Action{stepup.Action(a)}
+	if f.UserID, f.Before = q.Get("user_id"), q.Get("cursor"); f.Before == "" && q.Has("cursor") {
+		return f, stepup.CursorUnknown()
+	}
+	if q.Has("action") {
+		a, err := stepup.ParseAction(q.Get("action"))
+		if err != nil {
+			return f, err
+		}
+		f.Actions = []stepup.Action{a}
 	}
 	if f.Since, err = timeOf(q, "since"); err != nil {
 		return f, err

@@ -266,6 +266,15 @@ func TestTheAudit(t *testing.T) {
 	}
 	assert.Equal(t, all, paged)
 
+	p := w.refused(w.do("GET", "/v1/audit?action=proof.use", nil, backend(w.key)), 400, "invalid_request")
+	assert.Equal(t, "action", p["field"])
+	assert.Contains(t, p["detail"], "code.sent, code.unsent")
+	_, cursor := read("?limit=3")
+	adasOnly, _ := read("?user_id=ada&cursor=" + url.QueryEscape(cursor.(string)))
+	assert.Equal(t, adas, adasOnly, "a page begins after a line that a filter leaves out")
+	p = w.refused(w.do("GET", "/v1/audit?cursor="+url.QueryEscape(cursor.(string)), nil, backend(betaKey)), 400, "invalid_request")
+	assert.Equal(t, "cursor", p["field"], "another application's")
+
 	theirs := w.do("GET", "/v1/audit", nil, backend(betaKey)).json(t)
 	assert.Empty(t, theirs["audit"], "nothing crosses applications")
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {

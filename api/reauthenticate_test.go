@@ -90,6 +90,15 @@ func TestTheChallenge(t *testing.T) {
 	}
 }
 
+// TestWhoCanProveNothingIsToldSo: no factors are none, not unknown ones.
+func TestWhoCanProveNothingIsToldSo(t *testing.T) {
+	w := newPeople(t)
+	require.Equal(t, 200, w.do("PUT", "/v1/users/eve", map[string]any{"name": "Eve"}, backend(w.key)).status)
+	p := w.refused(w.do("GET", "/reauthenticate", nil, w.as(jwt.MapClaims{"sub": "eve"})), 403, "reverification_required")
+	assert.Equal(t, []any{}, p["factors"])
+	assert.Equal(t, w.url+"/v1/reverifications", p["start"])
+}
+
 func TestNothingIsProvenByAsking(t *testing.T) {
 	w := newPeople(t)
 	for range 3 {

@@ -119,6 +119,9 @@ type PrepareRequest struct {
 func (s *Server) prepareReverification(c *gin.Context, caller *stepup.Caller) {
 	var req PrepareRequest
 	err := decode(c, &req, false)
+	if err == nil && req.Strategy == "" {
+		err = missing("strategy")
+	}
 	if err == nil {
 		err = texts(long("return_to", req.ReturnTo))
 	}
@@ -146,22 +149,58 @@ func (s *Server) prepareReverification(c *gin.Context, caller *stepup.Caller) {
 // AttemptRequest is an answer.
 type AttemptRequest struct {
 	Strategy   string          `json:"strategy" required:"true" description:"The strategy that is answered"`
-	Code       string          `json:"code,omitempty" description:"email_code, phone_code, totp, backup_code: as it was typed"`
-	Password   string          `json:"password,omitempty"`
+	Code       *string         `json:"code,omitempty" nullable:"false" description:"email_code, phone_code, totp, backup_code: as it was typed"`
+	Password   *string         `json:"password,omitempty" nullable:"false"`
 	Credential json.RawMessage `json:"credential,omitempty" description:"passkey: what navigator.credentials.get returned, by toJSON (WebAuthn 5.1.7)"`
 }
 
-func (a *AttemptRequest) proof() stepup.Proof {
-	return stepup.Proof{Strategy: reauth.Factor(a.Strategy), Code: a.Code, Password: a.Password, Credential: a.Credential}
+// proof is the answer. One that is left out is no wrong answer, and takes no try;
+// an empty one is.
+func (a *AttemptRequest) proof() (stepup.Proof, error) {
+	p := stepup.Proof{Strategy: reauth.Factor(a.Strategy), Credential: a.Credential}
+	switch p.Strategy {
+	case "":
+		return p, missing("strategy")
+	case reauth.Password:
+		if a.Password == nil {
+			return p, missing("password")
+		}
+	case reauth.EmailCode, reauth.PhoneCode, reauth.TOTP, reauth.BackupCode:
+		if a.Code == nil {
+			return p, missing("code")
+		}
+	case reauth.Passkey:
+		if len(a.Credential) == 0 {
+			return p, missing("credential")
+		}
+	case reauth.IDP: // the browser brings the answer
+	}
+	p.Code, p.Password = text(a.Code), text(a.Password)
+	return p, nil
+}
+
+func decodeAttempt(c *gin.Context) (stepup.Proof, error) {
+	var req AttemptRequest
+	if err := decode(c, &req, false); err != nil {
+		return stepup.Proof{}, err
+	}
+	return req.proof()
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func (s *Server) attemptReverification(c *gin.Context, caller *stepup.Caller) {
-	var req AttemptRequest
-	if err := decode(c, &req, false); err != nil {
+	proof, err := decodeAttempt(c)
+	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	v, err := s.reauth.Attempt(c.Request.Context(), caller, c.Param("id"), req.proof())
+	v, err := s.reauth.Attempt(c.Request.Context(), caller, c.Param("id"), proof)
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -54,7 +54,8 @@ func (s *Server) Handler() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
-	r.RedirectTrailingSlash = false
+	// Nobody is sent on to a better spelling: a client would repeat its token there.
+	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	r.UseRawPath, r.UnescapePathValues = true, true // an id may hold an escaped slash
 	r.ContextWithFallback = true
 	s.trust(r)

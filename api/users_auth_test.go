@@ -70,7 +70,7 @@ func TestWhoAsks(t *testing.T) {
 		{"from the future", fresh, of(jwt.MapClaims{"iat": noon.Add(2 * time.Minute).Unix()}), 401, "user_token_invalid", "unauthenticated"},
 		{"issued two days ago", fresh, of(jwt.MapClaims{"iat": noon.Add(-48 * time.Hour).Unix()}), 401, "user_token_invalid", "unauthenticated"},
 		{"without a session", fresh, of(jwt.MapClaims{"sid": nil}), 401, "session_missing", "unauthenticated"},
-		{"a user whom we do not hold", fresh, of(jwt.MapClaims{"sub": "nobody"}), 401, "user_unknown", "unauthenticated"},
+		{"a user whom we do not hold", fresh, of(jwt.MapClaims{"sub": "nobody"}), 401, "user_unknown", "not_found"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.in(t)
@@ -114,7 +114,7 @@ func TestAUserWhoIsErasedMidWay(t *testing.T) {
 	w.refused(w.do("GET", "/v1/reverifications/"+id, nil, header), 401, "user_unknown")
 	w.refused(w.attempt(id, map[string]any{"strategy": "password", "password": adasWord}, header), 401, "user_unknown")
 	w.refused(w.do("GET", "/v1/factors", nil, header), 401, "user_unknown")
-	w.faulty(w.do("POST", "/auth/v1/user/sudo", map[string]any{"password": adasWord}, header), 401, "unauthenticated", 16)
+	w.faulty(w.do("POST", "/auth/v1/user/sudo", map[string]any{"password": adasWord}, header), 401, "not_found", 5)
 	w.faulty(w.do("POST", "/auth/v1/verification/verify", map[string]any{"verification_id": sent["verification_id"], "verification_code": w.code()}, http.Header{}),
 		422, "invalid_verification_code", 3)
 	w.refused(w.use(map[string]any{"proof": proof, "operation": "transfer"}), 404, "user_not_found")

@@ -92,7 +92,7 @@ func TestUsersBadInput(t *testing.T) {
 		{"reverification of 10 KB", "GET", begin + "/" + huge, nil, 400, "invalid_request"},
 		{"reverification deleted", "DELETE", begin + "/" + rv, nil, 405, "method_not_allowed"},
 
-		{"prepare nothing", "POST", prepare, `{}`, 422, "strategy_unavailable"},
+		{"prepare nothing", "POST", prepare, `{}`, 400, "invalid_request"},
 		{"prepare what there is not", "POST", prepare, `{"strategy":"pigeon"}`, 422, "strategy_unavailable"},
 		{"prepare what the user has not", "POST", prepare, `{"strategy":"totp"}`, 422, "strategy_unavailable"},
 		{"prepare what the application has not", "POST", prepare, `{"strategy":"idp"}`, 422, "strategy_unavailable"},
@@ -101,14 +101,15 @@ func TestUsersBadInput(t *testing.T) {
 		{"prepare with an unknown field", "POST", prepare, `{"strategy":"email_code","phone_number_id":"x"}`, 400, "invalid_request"},
 		{"prepare with a page of 10 KB", "POST", prepare, `{"strategy":"email_code","return_to":"` + huge + `"}`, 400, "invalid_request"},
 
-		{"attempt nothing", "POST", attempt, `{}`, 422, "strategy_unavailable"},
+		{"attempt nothing", "POST", attempt, `{}`, 400, "invalid_request"},
 		{"attempt without a body", "POST", attempt, nil, 415, "unsupported_media_type"},
 		{"attempt what was not prepared", "POST", attempt, `{"strategy":"email_code","code":"123456"}`, 422, "not_prepared"},
 		{"attempt what the user has not", "POST", attempt, `{"strategy":"passkey","credential":{}}`, 422, "strategy_unavailable"},
 		{"attempt with a number as code", "POST", attempt, `{"strategy":"email_code","code":123456}`, 400, "invalid_request"},
 		{"attempt with a password that is an object", "POST", attempt, `{"strategy":"password","password":{"$ne":""}}`, 400, "invalid_request"},
 		{"attempt with an unknown field", "POST", attempt, `{"strategy":"password","pass":"x"}`, 400, "invalid_request"},
-		{"attempt without a password", "POST", attempt, `{"strategy":"password"}`, 422, "factor_incorrect"},
+		{"attempt without a password", "POST", attempt, `{"strategy":"password"}`, 400, "invalid_request"},
+		{"attempt with an empty password", "POST", attempt, `{"strategy":"password","password":""}`, 422, "factor_incorrect"},
 		{"attempt with a password of 10 KB", "POST", attempt, `{"strategy":"password","password":"` + huge + `"}`, 422, "factor_incorrect"},
 		{"attempt with a password with a NUL", "POST", attempt, `{"strategy":"password","password":"a\u0000"}`, 422, "factor_incorrect"},
 		{"attempt with a password and more after it", "POST", attempt, `{"strategy":"password","password":"` + adasWord + ` "}`, 422, "factor_incorrect"},
@@ -168,7 +169,13 @@ func TestUsersBadInput(t *testing.T) {
 		{"audit with two users", "GET", "/v1/audit?user_id=a&user_id=b", nil, 400, "invalid_request"},
 		{"audit of the year 9999", "GET", "/v1/audit?since=9999-12-31T23:59:59-23:00", nil, 200, ""},
 		{"audit of the year 0", "GET", "/v1/audit?since=0000-01-01T00:00:00%2B23:59", nil, 200, ""},
-		{"audit from a cursor that was made up", "GET", "/v1/audit?cursor=%F4%8F%BF%BFx", nil, 200, ""},
+		{"audit of an action that is misspelt", "GET", "/v1/audit?action=proof.use", nil, 400, "invalid_request"},
+		{"audit of an action in capitals", "GET", "/v1/audit?action=PROOF.USED", nil, 400, "invalid_request"},
+		{"audit of no action", "GET", "/v1/audit?action=", nil, 400, "invalid_request"},
+		{"audit from a cursor that was made up", "GET", "/v1/audit?cursor=%F4%8F%BF%BFx", nil, 400, "invalid_request"},
+		{"audit from a cursor of nothing", "GET", "/v1/audit?cursor=", nil, 400, "invalid_request"},
+		{"audit from a cursor of 10 KB", "GET", "/v1/audit?cursor=" + huge, nil, 400, "invalid_request"},
+		{"audit from a cursor that looks like one", "GET", "/v1/audit?cursor=000000000000", nil, 400, "invalid_request"},
 	}
 	run := func(rows []row, header http.Header) {
 		for _, tt := range rows {

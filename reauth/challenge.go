@@ -30,8 +30,9 @@ type Challenge struct {
 	ClerkError ClerkError `json:"clerk_error" required:"true" description:"The hint that Clerk's client reads"`
 	Required   Required   `json:"required" required:"true" description:"What has to be proven"`
 
-	// Factors and Start are the caller's to fill in.
-	Factors []Usable `json:"factors,omitempty" description:"What this user can prove it with"`
+	// Factors and Start are the caller's to fill in. Nil is that nobody here knows;
+	// a user who has no factor has an empty list.
+	Factors []Usable `json:"factors,omitzero" nullable:"false" description:"What this user can prove it with; left out where that is not known"`
 	Start   string   `json:"start,omitempty" description:"Where a reverification is started: POST here"`
 }
 

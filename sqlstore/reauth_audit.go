@@ -2,8 +2,10 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"strings"
 
+	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
 	"github.com/reconsent/reconsent/reauth/stepup"
 )
@@ -13,6 +15,8 @@ var (
 	insertAudit  = withTable(auditColumns, `INSERT INTO audit (`+columns(auditColumns)+`) SELECT `+columns(auditColumns)+` FROM @r WHERE TRUE`)
 	listAudit    = sideBySide(auditPage("", onePostgresAction), auditPage("", oneSQLiteAction))
 	auditOfUser  = sideBySide(auditPage("user_id = :user AND ", onePostgresAction), auditPage("user_id = :user AND ", oneSQLiteAction))
+
+	auditLine = both(`SELECT id FROM audit WHERE application_id = :app AND id = :id`)
 
 	// The triggers let this pass.
 	pseudonymAudit = both(`UPDATE audit SET user_id = :pseudonym, session_id = '', device_id = '', ip_prefix = ''
@@ -86,6 +90,16 @@ func (s *Store) RecordOfUser(ctx context.Context, applicationID, userID string, 
 		}
 		return q.record(ctx, lines...)
 	})
+}
+
+// HasAudit implements stepup.AuditLog.
+func (s *Store) HasAudit(ctx context.Context, applicationID, id string) (bool, error) {
+	var found string
+	err := s.query().get(ctx, auditLine, &found, args{"app": applicationID, "id": id})
+	if errors.Is(err, consent.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ListAudit implements reauth.AuditLog.

@@ -36,6 +36,10 @@ beside it win over it. The document has the names that are shown:
 
 A secret may stand in a file of its own: identity.secret_file and
 openid.client_secret_file name one, beside the document.
+
+What 'reconsent dev' keeps is read and changed with --dev and its data directory,
+for instance --dev .reconsent. dev itself begins with its own settings each time,
+or with those of 'dev --reauth'.
 See docs/reauthentication.md.`,
 		RunE: onSystem(std, func(cmd *cobra.Command, args []string, sys *system) error {
 			app, err := sys.applicationNamed(cmd.Context(), args[0])
@@ -49,6 +53,7 @@ See docs/reauthentication.md.`,
 		}),
 	}
 	addSettings(cmd, "database-url", "keys", "base-url")
+	addDev(cmd)
 	cmd.Flags().StringVar(&file, "file", "", "YAML or JSON document that takes the place of all settings")
 	for _, row := range reauthSettings {
 		if row.flag != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -174,4 +175,59 @@ func TestSettingsOfReauthSurviveARotationOfSealingKeys(t *testing.T) {
 		r = reconsent(t, in.with("doctor", "--keys", others)...)
 		assert.Contains(t, r.out, "FAIL  application acme, re-authentication: settings cannot be opened")
 	})
+}
+
+// TestAppReauthOnWhatDevKeeps: the demo's own settings are none that a
+// deployment takes.
+func TestAppReauthOnWhatDevKeeps(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		dir := t.TempDir()
+		_, r := startDev(t, dir, "--database-url", url)
+		at := []string{"--dev", dir, "--database-url", url}
+		with := func(args ...string) []string { return append(args, at...) }
+		out := succeeds(t, with("app", "reauth", "demo")...)
+		assert.Regexp(t, `(?m)^origins +http://localhost:\* http://127\.0\.0\.1:\*$`, out)
+		assert.NotContains(t, out, r.UserJWTSecret)
+
+		succeeds(t, with("app", "reauth", "demo", "--operation", "transfer=session", "--origin", "http://localhost:3000")...)
+		out = succeeds(t, with("app", "reauth", "demo")...)
+		assert.Regexp(t, `(?m)^operations +transfer=session$`, out)
+		assert.Regexp(t, `(?m)^origins +http://localhost:3000$`, out)
+		assert.Regexp(t, `(?m)^identity.secret +set$`, out)
+
+		ask(t, http.MethodPost, r.Sandbox+"/_control/clock", "", `{"advance":"1m"}`, http.StatusOK, nil) // settings are kept for seconds
+		var challenge struct{ Required struct{ Level string } }
+		ask(t, http.MethodGet, r.API+"/reauthenticate?operation=transfer", tokenOf(t, r, "ada"), "", http.StatusForbidden, &challenge)
+		assert.Equal(t, "session", challenge.Required.Level, "dev follows")
+
+		doctor := reconsent(t, with("doctor")...)
+		assert.NotContains(t, doctor.out, "FAIL  application demo, re-authentication", doctor.out)
+		assert.Contains(t, doctor.out, "ok    application demo, re-authentication: tokens of any issuer, signed with a shared secret")
+
+		bad := reconsent(t, with("app", "reauth", "demo", "--origin", "ftp://localhost")...)
+		assert.Equal(t, exitUsage, bad.code, "what is wrong there too stays wrong")
+
+		// Nothing but the flag loosens anything, whosever registry it is.
+		memo, err := loadMemo(filepath.Join(dir, memoFile))
+		require.NoError(t, err)
+		keys := written(t, dir, "keys", string(memo.Keys))
+		t.Setenv("RECONSENT_KEYS_FILE", keys)
+		strict := reconsent(t, "app", "reauth", "demo", "--database-url", url, "--operation", "transfer=strict")
+		assert.NotEqual(t, exitOK, strict.code)
+		assert.Contains(t, strict.err, "identity: an audience is required")
+		assert.Contains(t, reconsent(t, "doctor", "--database-url", url).out, "FAIL  application demo, re-authentication")
+	})
+}
+
+func TestDevIsADirectoryOfDev(t *testing.T) {
+	in := install(t, sqliteFile(t))
+	dir := t.TempDir()
+	for _, command := range [][]string{{"app", "reauth", "acme"}, {"doctor"}} {
+		r := reconsent(t, in.with(append(command, "--dev", dir)...)...)
+		assert.Equal(t, exitUsage, r.code)
+		assert.Contains(t, r.err, "is no data directory of 'reconsent dev'")
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left, "none is made by looking")
 }

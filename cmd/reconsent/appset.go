@@ -105,7 +105,9 @@ func appSetCommand(std stdio) *cobra.Command {
 // registry is.
 func changesAny(cmd *cobra.Command) bool {
 	changes := false
-	cmd.Flags().Visit(func(f *pflag.Flag) { changes = changes || (f.Name != "config" && !isSetting(f.Name)) })
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		changes = changes || (f.Name != "config" && f.Name != devFlag && !isSetting(f.Name))
+	})
 	return changes
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,8 @@ func auditCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Read what users did to prove themselves again, newest first",
 		Long: "Reads the audit of re-authentication, newest first: every code that was sent, every attempt, success, denial and lock, every change of factors and every use of a proof. " +
-			"It is never changed; where a person was erased, a pseudonym stands in their place.",
+			"It is never changed; where a person was erased, a pseudonym stands in their place. The table has what fits into a line of 120 characters, ABOUT which factor, else operation, else level; " +
+			"--json has everything.",
 		RunE: onSystem(std, func(cmd *cobra.Command, _ []string, sys *system) error {
 			return readAudit(cmd.Context(), std, sys, o, time.Now())
 		}),
@@ -48,8 +50,12 @@ func auditCommand(std stdio) *cobra.Command {
 // readAudit checks what was asked for, and prints it.
 func readAudit(ctx context.Context, std stdio, sys *system, o auditOptions, now time.Time) error {
 	f := stepup.AuditFilter{UserID: o.user, Limit: auditPage}
-	for _, a := range o.actions {
-		f.Actions = append(f.Actions, stepup.Action(a))
+	for _, name := range o.actions {
+		a, err := stepup.ParseAction(name)
+		if err != nil {
+			return usagef("--action %q: %w", name, err)
+		}
+		f.Actions = append(f.Actions, a)
 	}
 	var err error
 	if f.Since, err = momentOf(o.since, now); err != nil {
@@ -69,14 +75,15 @@ func readAudit(ctx context.Context, std stdio, sys *system, o auditOptions, now 
 		to := json.NewEncoder(std.out)
 		return eachOf(ctx, trails, o.limit, func(slug string, a *stepup.Audit) error { return to.Encode(auditJSONOf(slug, a)) })
 	}
-	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "AT\tAPPLICATION\tUSER\tACTION\tREASON\tFACTOR\tLEVEL\tOPERATION\tSESSION\tDEVICE\tFROM\tSUBJECT")
+	w := tabwriter.NewWriter(std.out, 0, 4, auditGap, ' ', 0)
+	for _, c := range auditColumns {
+		_, _ = fmt.Fprint(w, c.name, c.end())
+	}
 	lines := 0
 	err = eachOf(ctx, trails, o.limit, func(slug string, a *stepup.Audit) error {
-		for _, s := range []string{a.At.Format(time.RFC3339), slug, a.UserID, string(a.Action), a.Reason, string(a.Factor), a.Level, a.Operation, a.SessionID, a.DeviceID, a.IPPrefix} {
-			_, _ = fmt.Fprintf(w, "%s\t", cmp.Or(inCell(s), "-"))
+		for _, c := range auditColumns {
+			_, _ = fmt.Fprint(w, cmp.Or(inCell(c.of(slug, a), c.width), "-"), c.end())
 		}
-		_, _ = fmt.Fprintln(w, cmp.Or(inCell(a.Subject), "-"))
 		if lines++; lines%auditPage == 0 {
 			return w.Flush() // what is long shows as it comes, a page aligned at a time
 		}
@@ -88,13 +95,47 @@ func readAudit(ctx context.Context, std stdio, sys *system, o auditOptions, now 
 	return w.Flush()
 }
 
-// inCell keeps what somebody sent from drawing on the terminal, or in the table.
-func inCell(s string) string {
+// auditGap is the space between two columns.
+const auditGap = 2
+
+// auditColumn is a column of the table, at most so many characters wide.
+type auditColumn struct {
+	name  string
+	width int
+	of    func(slug string, a *stepup.Audit) string
+}
+
+// auditColumns fit into 120 characters, whatever stands in them: who did what,
+// when, and why it came out so. The rest is in the lines of JSON.
+var auditColumns = []auditColumn{
+	{"AT", 20, func(_ string, a *stepup.Audit) string { return a.At.UTC().Format(time.RFC3339) }},
+	{"APPLICATION", 12, func(slug string, _ *stepup.Audit) string { return slug }},
+	{"USER", 20, func(_ string, a *stepup.Audit) string { return a.UserID }},
+	{"ACTION", 24, func(_ string, a *stepup.Audit) string { return string(a.Action) }},
+	{"REASON", 18, func(_ string, a *stepup.Audit) string { return a.Reason }},
+	{"ABOUT", 16, func(_ string, a *stepup.Audit) string { return cmp.Or(string(a.Factor), a.Operation, a.Level) }},
+}
+
+// end is what follows a cell.
+func (c auditColumn) end() string {
+	if c.name == auditColumns[len(auditColumns)-1].name {
+		return "\n"
+	}
+	return "\t"
+}
+
+// inCell keeps what somebody sent from drawing on the terminal, or in the table,
+// and cuts it to a width.
+func inCell(s string, width int) string {
 	for _, r := range s {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if !unicode.IsPrint(r) {
 			q := fmt.Sprintf("%q", s)
-			return q[1 : len(q)-1]
+			s = q[1 : len(q)-1]
+			break
 		}
+	}
+	if runes := []rune(s); len(runes) > width {
+		return string(runes[:width-1]) + "…"
 	}
 	return s
 }

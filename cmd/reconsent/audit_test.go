@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -75,12 +76,41 @@ func TestAudit(t *testing.T) {
 		assert.Empty(t, auditOf(t, in, "--until", "2026-03-01"))
 		assert.Equal(t, "other", auditOf(t, in)[0].Application)
 
+		for _, bad := range []string{"factor.fail", "locked,proof.use", "LOCKED", " locked"} {
+			r := reconsent(t, in.with("audit", "--action", bad)...)
+			assert.Equal(t, exitUsage, r.code, bad)
+			assert.Contains(t, r.err, "code.sent, code.unsent, ", "what there is")
+		}
+
 		table := succeeds(t, in.with("audit", "--app", "acme")...)
-		assert.Regexp(t, `(?m)^AT +APPLICATION +USER +ACTION +REASON`, table)
-		assert.Regexp(t, `(?m)^2026-03-01T12:02:00Z +acme +ada +factor\.failed +wrong_code +- +`, table)
-		assert.Regexp(t, `(?m)^2026-03-01T12:01:00Z +acme +ada +code\.sent +- +email_code .* s1 +- +192\.0\.2\.0/24 +a1$`, table)
+		assert.Regexp(t, `(?m)^AT +APPLICATION +USER +ACTION +REASON +ABOUT$`, table)
+		assert.Regexp(t, `(?m)^2026-03-01T12:02:00Z +acme +ada +factor\.failed +wrong_code +-$`, table)
+		assert.Regexp(t, `(?m)^2026-03-01T12:01:00Z +acme +ada +code\.sent +- +email_code$`, table)
 		assert.NotContains(t, table, "\x1b", "what somebody sent does not reach the terminal")
 	})
+}
+
+// TestAuditFitsALine: the table is read on a terminal; JSON keeps everything.
+func TestAuditFitsALine(t *testing.T) {
+	url := sqliteFile(t)
+	in := install(t, url)
+	slug := "a-" + strings.Repeat("long-", 5) + "name"
+	succeeds(t, in.with("app", "create", slug)...)
+	id := strings.Repeat("ü", 200)
+	audited(t, url, slug, 1, stepup.Audit{
+		UserID: id, SessionID: id, DeviceID: id, IPPrefix: "2001:db8:ffff::/48", Action: stepup.ActionCompleted, Reason: strings.Repeat("reason ", 9),
+		Level: strings.Repeat("l", 40), Operation: strings.Repeat("o", 100), Subject: id,
+	}, stepup.Audit{UserID: "ada", Action: stepup.ActionProofUsed, Level: "sca", Operation: "pay", Reason: "code"}, stepup.Audit{UserID: "ada\u202e", Action: stepup.ActionChallenged, Level: "strict"})
+	table := succeeds(t, in.with("audit")...)
+	widest := 0
+	for line := range strings.SplitSeq(table, "\n") {
+		widest = max(widest, utf8.RuneCountInString(line))
+	}
+	assert.Equal(t, 120, widest, "%s", table)
+	assert.Contains(t, table, "üü…  reverification.completed  ", "what is cut shows it")
+	assert.Regexp(t, `(?m) ada +proof\.used +code +pay$`, table)
+	assert.Regexp(t, `(?m) ada\\u202e +challenged +- +strict$`, table)
+	assert.Equal(t, id, auditOf(t, in)[2].UserID)
 }
 
 func TestAuditPagesThrough(t *testing.T) {

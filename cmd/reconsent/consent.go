@@ -25,11 +25,15 @@ func consentCommand(std stdio) *cobra.Command {
 // onSystem runs f on the configured registry.
 func onSystem(std stdio, f func(cmd *cobra.Command, args []string, sys *system) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		dev, err := ofDev(cmd)
+		if err != nil {
+			return err
+		}
 		c, err := loadConfig(cmd)
 		if err != nil {
 			return err
 		}
-		sys, err := open(cmd.Context(), c, parts{now: time.Now, log: c.logger(std)})
+		sys, err := open(cmd.Context(), c, parts{now: time.Now, log: c.logger(std), loopback: dev})
 		if err != nil {
 			return err
 		}

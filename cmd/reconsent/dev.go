@@ -56,13 +56,13 @@ func dev(ctx context.Context, std stdio, o devOptions) error {
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	memo, err := loadMemo(filepath.Join(o.dataDir, "dev.json"))
+	memo, err := loadMemo(filepath.Join(o.dataDir, memoFile))
 	if err != nil {
 		return err
 	}
 	c := config{databaseURL: o.databaseURL, keys: string(memo.Keys), logLevel: o.logLevel}
 	if c.databaseURL == "" {
-		c.databaseURL = "sqlite:" + filepath.Join(o.dataDir, "reconsent.db")
+		c.databaseURL = registryIn(o.dataDir)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -142,3 +142,25 @@ func TestWhatDevPrintsWorks(t *testing.T) {
 	status, _, _ := fetched(t, page[1])
 	assert.Equal(t, http.StatusOK, status)
 }
+
+// TestDevRedirectsNoCall: what it serves beside the API must not change how the
+// API answers.
+func TestDevRedirectsNoCall(t *testing.T) {
+	_, r := startDev(t, t.TempDir())
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for path, want := range map[string]string{
+		"/auth/v1//user/reauthenticate": "error_code", "/auth/v1/./user/reauthenticate": "error_code", "//v1/reverifications": "not_found", "/dev/nothing": "not_found",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.API, strings.NewReader(`{}`))
+		require.NoError(t, err)
+		req.URL.Path = path
+		req.Header.Set("Authorization", "Bearer x")
+		resp, err := client.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, http.StatusNotFound, resp.StatusCode, path)
+		assert.Contains(t, string(body), want, path)
+	}
+}

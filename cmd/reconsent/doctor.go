@@ -21,11 +21,15 @@ func doctorCommand(std stdio) *cobra.Command {
 		Use: "doctor", Short: "Look for what is wrong or risky in an installation",
 		Long: "Looks at configuration, database and applications, changes nothing, and prints a line for each finding. Exits 1 where something does not work.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			dev, err := ofDev(cmd)
+			if err != nil {
+				return err
+			}
 			c, err := loadConfig(cmd)
 			if err != nil {
 				return err
 			}
-			d := doctor{std: std}
+			d := doctor{std: std, dev: dev}
 			d.examine(cmd.Context(), c)
 			if d.failed > 0 {
 				return fmt.Errorf("found what does not work: %d, marked FAIL above", d.failed)
@@ -34,12 +38,14 @@ func doctorCommand(std stdio) *cobra.Command {
 		},
 	}
 	addSettings(cmd, "database-url", "keys", "base-url", "log-level", "sweep-schedule", "smtp-url", "sms-url")
+	addDev(cmd)
 	return cmd
 }
 
 // doctor prints what it finds, most basic first.
 type doctor struct {
 	std    stdio
+	dev    bool // the installation is dev's
 	failed int
 }
 
@@ -62,7 +68,7 @@ func (d *doctor) examine(ctx context.Context, c config) {
 	if !d.schema(ctx, c) {
 		return
 	}
-	sys, err := open(ctx, c, parts{now: time.Now, log: c.logger(d.std)})
+	sys, err := open(ctx, c, parts{now: time.Now, log: c.logger(d.std), loopback: d.dev})
 	if err != nil {
 		d.fail("registry: %v", err)
 		return

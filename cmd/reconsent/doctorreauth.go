@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,7 @@ const (
 
 // reauth looks at how users prove themselves again.
 func (d *doctor) reauth(ctx context.Context, sys *system, c config, apps []consent.Application) {
-	client := outbound.NewTargets(false).Client(outbound.Config{Timeout: keysTimeout, MaxBody: keysMaxBody})
+	client := outbound.NewTargets(d.dev).Client(outbound.Config{Timeout: keysTimeout, MaxBody: keysMaxBody})
 	defer client.CloseIdleConnections()
 	owners := map[[2]string][]string{} // short names by issuer and audience
 	used := false
@@ -66,14 +67,14 @@ func (d *doctor) users(ctx context.Context, sys *system, c config, client *http.
 		return
 	}
 	if address := set.Identity.JWKSURL; address == "" {
-		d.ok("%s: tokens of %s, signed with a shared secret", about, set.Identity.Issuer)
+		d.ok("%s: tokens of %s, signed with a shared secret", about, cmp.Or(set.Identity.Issuer, "any issuer"))
 	} else if n, err := fetchKeys(ctx, client, address); err != nil {
 		d.fail("%s: the keys at %s cannot be had: %v; until then no user is let in", about, address, err)
 	} else {
 		d.ok("%s: tokens of %s, %d published keys at %s", about, set.Identity.Issuer, n, address)
 	}
 	for _, o := range set.Passkeys.Origins {
-		if !slices.Contains(set.Origins, o) {
+		if !(&stepup.Tenant{Settings: *set}).AllowsOrigin(o) {
 			d.warn("%s: passkeys are asked for at %s, which is not among origins: pages there cannot call from the browser", about, o)
 		}
 	}
@@ -90,7 +91,7 @@ func (d *doctor) openID(ctx context.Context, sys *system, about string, set *ste
 		Issuer: set.OpenID.Issuer, ClientID: set.OpenID.ClientID, ClientSecret: set.OpenID.ClientSecret, Scopes: set.OpenID.Scopes,
 		RedirectURI: sys.reauth.BaseURL + stepup.PathReturn,
 	}
-	if err := p.Validate(false); err != nil { // the rest of it was looked at above
+	if err := p.Validate(d.dev); err != nil { // the rest of it was looked at above
 		d.fail("%s, OpenID: %v: --base-url is where %s sends people back to", about, err, p.Issuer)
 		return
 	}

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/provider"
@@ -62,6 +65,48 @@ func (m *memo) save() error {
 	}
 	return os.Rename(m.path+".new", m.path)
 }
+
+// memoFile is its name in dev's data directory.
+const memoFile = "dev.json"
+
+// addDev gives a command the flag by which it works on what dev keeps.
+func addDev(cmd *cobra.Command) {
+	cmd.Flags().String(devFlag, "", "data directory of 'reconsent dev': take its registry and its keys, and what only development may have (no iss and aud, origins on this machine)")
+}
+
+const devFlag = "dev"
+
+// ofDev reports whether a command works on what dev keeps, and names the
+// registry and the keys to it. A deployment has no such directory: there
+// nothing is loosened by it.
+func ofDev(cmd *cobra.Command) (bool, error) {
+	f := cmd.Flags().Lookup(devFlag)
+	if f == nil || f.Value.String() == "" {
+		return false, nil
+	}
+	dir := f.Value.String()
+	path := filepath.Join(dir, memoFile)
+	if _, err := os.Stat(path); err != nil { // to read it would make one
+		return false, usagef("--%s: %s is no data directory of 'reconsent dev': %w", devFlag, dir, err)
+	}
+	m, err := loadMemo(path)
+	if err != nil {
+		return false, err
+	}
+	named := map[string]string{"keys": string(m.Keys)}
+	if !cmd.Flags().Changed("database-url") {
+		named["database-url"] = registryIn(dir)
+	}
+	for name, value := range named {
+		if err := cmd.Flags().Set(name, value); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// registryIn is the registry of a data directory.
+func registryIn(dir string) string { return "sqlite:" + filepath.Join(dir, "reconsent.db") }
 
 func (m *memo) providerConfig(bankURL string) provider.Config {
 	return provider.Config{

@@ -189,6 +189,11 @@ test('a dead token signs the client out, and nothing else does', { timeout }, as
   await fault(alive.oauth.oauth2client.request('/v1/user/nothing', { withCredentials: true }))
   assert.ok(await holds(alive))
 
+  const stranger = await signedIn(new User(dev, 'nobody-registered-them', 'session-1'))
+  const unknown = await fault(stranger.api.sudo({ password }))
+  assert.deepEqual([unknown.error, unknown.error_code], ['not_found', 5])
+  assert.ok(await holds(stranger))
+
   const dead = await signedIn(user)
   await dead.oauth.oauth2client.setCredentials({ token_type: 'Bearer', access_token: user.token({ exp: 1 }), refresh_token: '', expires_in: 3600, scope: '' })
   const { error, error_code } = await fault(dead.api.sudo({ password }))

@@ -2,6 +2,8 @@ package stepup
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reconsent/reconsent/reauth"
@@ -31,6 +33,25 @@ const (
 	ActionCleared       Action = "session.ended"
 	ActionNoticeUnsent  Action = "notice.unsent" // with its event as the reason
 )
+
+// actions are all of them, in the order of their constants.
+var actions = []Action{
+	ActionCodeSent, ActionCodeUnsent, ActionCodeAsked, ActionStarted, ActionSucceeded, ActionFailed, ActionCompleted, ActionChallenged, ActionDenied,
+	ActionLimited, ActionLocked, ActionFactorAdded, ActionFactorCounts, ActionFactorRemoved, ActionProofUsed, ActionTokenIssued, ActionCleared, ActionNoticeUnsent,
+}
+
+// ParseAction reads the name of an action: one that is misspelt would find
+// nothing, as if nothing had happened.
+func ParseAction(name string) (Action, error) {
+	if a := Action(name); slices.Contains(actions, a) {
+		return a, nil
+	}
+	var names []string
+	for _, a := range actions {
+		names = append(names, string(a))
+	}
+	return "", invalid("action", "There is no such action. Use one of "+strings.Join(names, ", ")+".")
+}
 
 // Audit is one line: who did what, from where, and why it came out so. It is
 // never changed; erasing a person puts a pseudonym in the place of who it was.
@@ -70,4 +91,6 @@ type AuditLog interface {
 	// them for good.
 	RecordOfUser(ctx context.Context, applicationID, userID string, lines ...Audit) error
 	ListAudit(ctx context.Context, applicationID string, f AuditFilter) ([]Audit, error)
+	// HasAudit reports whether an application's audit has a line of this id.
+	HasAudit(ctx context.Context, applicationID, id string) (bool, error)
 }

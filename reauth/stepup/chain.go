@@ -3,6 +3,7 @@ package stepup
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,9 +43,21 @@ func (s *Service) SendReauthentication(ctx context.Context, c *Caller, f reauth.
 		if err := s.Store.Record(ctx, line); err != nil {
 			return Code{}, err
 		}
-		return Code{}, refuse(CodeAddressMissing, "No address is known to which such a code could be sent. The application gives one with PUT /v1/users/{id}.")
+		return Code{}, refuse(CodeAddressMissing, s.unsendable(c.Tenant, f))
 	}
 	return s.send(ctx, c, &st, x)
+}
+
+// unsendable says why no code goes out by f.
+func (s *Service) unsendable(t *Tenant, f reauth.Factor) string {
+	switch {
+	case slices.Contains(t.CodesOff, f):
+		return "The application has codes by " + string(f) + " turned off."
+	case f == reauth.EmailCode && !s.Messenger.Reaches(consent.ChannelEmail), f == reauth.PhoneCode && !s.Messenger.Reaches(consent.ChannelSMS):
+		return "No messages of this kind can be sent here: this installation has no mail server, or no SMS gateway."
+	default:
+		return "No address is known to which such a code could be sent. The application gives one with PUT /v1/users/{id}."
+	}
 }
 
 // SendVerification sends a code to an address, if it is the caller's, and

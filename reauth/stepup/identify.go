@@ -33,8 +33,8 @@ func (s *Service) Identify(ctx context.Context, r Request) (*Caller, error) {
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return nil, refuse(CodeTokenMissing, "Send one header Authorization: Bearer <token of the user>.")
 	}
-	if len(r.DeviceID) > maxDevice || !consent.PlainText(r.DeviceID) {
-		return nil, invalid("x-device-id", "x-device-id is longer than 256 bytes, or holds control characters.")
+	if err := checkDevice("x-device-id", r.DeviceID); err != nil {
+		return nil, err
 	}
 	t, err := s.tenant(ctx, token, r.Applications)
 	if err != nil {
@@ -51,6 +51,13 @@ func (s *Service) Identify(ctx context.Context, r Request) (*Caller, error) {
 		Tenant: t, Who: Who{ApplicationID: t.ID, UserID: claims.Subject, SessionID: claims.Session},
 		Token: claims, DeviceID: r.DeviceID, IPPrefix: r.IPPrefix,
 	}, nil
+}
+
+func checkDevice(field, id string) error {
+	if len(id) > maxDevice || !consent.PlainText(id) {
+		return invalid(field, field+" is longer than 256 bytes, or holds control characters.")
+	}
+	return nil
 }
 
 // OfBackend is a caller whom the application's own backend speaks for.

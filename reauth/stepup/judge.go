@@ -38,7 +38,7 @@ func (st *Standing) phone() (EnrolledFactor, bool) {
 // usable lists what the caller can prove now. A contact address is a first
 // factor until it is enrolled as a second: one number never counts twice.
 func (s *Service) usable(t *Tenant, st *Standing) []reauth.Usable {
-	var list []reauth.Usable
+	list := []reauth.Usable{} // an array on the wire, also where it is empty
 	add := func(f reauth.Factor, r reauth.Role, hint string) {
 		list = append(list, reauth.Usable{Strategy: f, Role: r, Hint: hint})
 	}

@@ -2,6 +2,7 @@ package stepup_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -364,7 +365,7 @@ func TestTheClaimsOfAProof(t *testing.T) {
 
 	want := proof.Claims{
 		Issuer: ourBase, Audience: w.app.ID, Subject: "ada", Session: "s1", ID: v.ID, IssuedAt: now,
-		ExpiresAt: at.Add(10 * time.Minute), AuthTime: now, AMR: []string{"pwd", "otp"}, Level: "strict_mfa", FVA: [2]int{3, 0},
+		ExpiresAt: at.Add(10 * time.Minute), AuthTime: now, AMR: []string{"pwd", "otp", "mfa"}, Level: "strict_mfa", FVA: [2]int{3, 0},
 		Factors:              []proof.Factor{{Method: "password", Role: proof.First, At: at}, {Method: "totp", Role: proof.Second, At: now, Ref: id}},
 		SecondFactorEnrolled: true, Operation: &proof.Operation{Name: "invite"},
 	}
@@ -384,6 +385,49 @@ func TestTheClaimsOfAProof(t *testing.T) {
 	assert.Empty(t, again.Proof, "it has expired")
 	_, err = w.Use(ctx(w), w.app.ID, use(v.Proof, "invite"))
 	w.refused(stepup.CodeProofInvalid, err)
+}
+
+// TestSeveralFactorsAreToldInAMR: both roles, or two categories, and nothing
+// that only looks like it.
+func TestSeveralFactorsAreToldInAMR(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := 0
+	amr := func(level string, answers ...func(c *stepup.Caller) answer) []string {
+		t.Helper()
+		n++
+		c := w.in(fmt.Sprint("amr", n))
+		var v stepup.View
+		for _, a := range answers {
+			if v.Status != stepup.NeedsSecond {
+				v = w.begun(c, stepup.Ask{Level: level})
+			}
+			var err error
+			v, err = w.Attempt(ctx(w), c, v.ID, a(c)(v.ID))
+			require.NoError(t, err)
+			w.advance(time.Minute)
+		}
+		require.NotEmpty(t, v.Proof)
+		return w.claims(v.Proof).AMR
+	}
+	password := func(*stepup.Caller) answer { return withPassword }
+	code := func(f reauth.Factor) func(c *stepup.Caller) answer {
+		return func(c *stepup.Caller) answer { return w.byCode(c, f) }
+	}
+	assert.Equal(t, []string{"pwd"}, amr("medium", password))
+	assert.Equal(t, []string{"otp"}, amr("medium", code(reauth.EmailCode)))
+	assert.Equal(t, []string{"pwd"}, amr("medium", password, password), "the same twice")
+	assert.ElementsMatch(t, []string{"otp", "sms"}, amr("medium", code(reauth.EmailCode), code(reauth.PhoneCode)), "two first factors of one category")
+	assert.ElementsMatch(t, []string{"otp", "pwd", "mfa"}, amr("medium", code(reauth.EmailCode), password), "two categories")
+
+	key, _ := w.withPasskey(w.in("key"), withPassword)
+	w.advance(time.Hour)
+	assert.Equal(t, []string{"hwk", "user", "mfa"}, amr("medium", func(c *stepup.Caller) answer { return w.byPasskey(c, key) }), "it verified the person")
+	app, _ := w.withTOTP(w.in("app"), withPassword)
+	w.advance(time.Hour)
+	assert.Equal(t, []string{"otp"}, amr("strict", func(*stepup.Caller) answer { return byTOTP(w, app) }))
+	assert.Equal(t, []string{"pwd", "otp", "mfa"}, amr("strict_mfa", password, func(*stepup.Caller) answer { return byTOTP(w, app) }))
+	assert.Equal(t, []string{"otp", "mfa"}, amr("strict_mfa", code(reauth.EmailCode), func(*stepup.Caller) answer { return byTOTP(w, app) }), "both roles")
 }
 
 func TestAProofEndsWithTheWindowOfItsLevel(t *testing.T) {

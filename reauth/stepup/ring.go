@@ -155,7 +155,8 @@ func (s *Service) proofOf(ctx context.Context, c *Caller, st *Standing, rv *Reve
 	if p.Operation != "" || p.Digest != "" {
 		claims.Operation = &proof.Operation{Name: p.Operation, Digest: p.Digest}
 	}
-	for _, x := range s.told(st, rv, r, p.CreatedAt) {
+	told := s.told(st, rv, r, p.CreatedAt)
+	for _, x := range told {
 		claims.Factors = append(claims.Factors, proof.Factor{Method: string(x.Factor), Role: proof.Role(x.Role), At: x.At, UserVerified: x.UserVerified, Ref: x.Ref})
 		if x.At.After(claims.AuthTime) {
 			claims.AuthTime = x.At
@@ -165,6 +166,9 @@ func (s *Service) proofOf(ctx context.Context, c *Caller, st *Standing, rv *Reve
 				claims.AMR = append(claims.AMR, m)
 			}
 		}
+	}
+	if multiFactor(told, p.CreatedAt) {
+		claims.AMR = append(claims.AMR, "mfa")
 	}
 	return proof.Mint(key, claims)
 }
@@ -206,6 +210,15 @@ func methods(p reauth.Proven) []string {
 	default:
 		return []string{"fed"} // no value of RFC 8176 says "another provider"
 	}
+}
+
+// multiFactor reports whether factors are several, as RFC 8176 says mfa: a first
+// and a second that are not the same, or two of knowledge, possession and
+// inherence. What is odd is not.
+func multiFactor(list []reauth.Proven, at time.Time) bool {
+	a := reauth.AgesOf(list, at)
+	return reauth.Has(a, reauth.Enrolled, reauth.Requirement{Factors: reauth.MultiFactor, Within: reauth.AnyAge}) ||
+		reauth.Has(a, reauth.Enrolled, reauth.Requirement{Factors: reauth.NoFactors, Within: reauth.AnyAge, SCA: true})
 }
 
 // record is what can be used up of a proof. It ends where the level's window

@@ -110,7 +110,7 @@ func (s *Settings) Validate(namesOptional bool) error {
 	}
 	for _, f := range s.CodesOff {
 		if f != reauth.EmailCode && f != reauth.PhoneCode {
-			fault("codes_off: %q is neither email_code nor phone_code", f)
+			fault("codes_off: %q is no way that codes are sent by; name email_code, phone_code, both or neither", f)
 		}
 	}
 	for _, o := range s.Origins {

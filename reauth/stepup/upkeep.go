@@ -33,7 +33,21 @@ func (s *Service) Upkeep(ctx context.Context) error {
 	return err
 }
 
-// AuditTrail returns a page of an application's audit.
+// AuditTrail returns a page of an application's audit. Lines are never deleted: a
+// page begins after one that is there.
 func (s *Service) AuditTrail(ctx context.Context, applicationID string, f AuditFilter) ([]Audit, error) {
+	if f.Before != "" {
+		there, err := s.Store.HasAudit(ctx, applicationID, f.Before)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			return nil, CursorUnknown()
+		}
+	}
 	return s.Store.ListAudit(ctx, applicationID, f)
 }
+
+// CursorUnknown refuses a cursor: to begin anew in silence would be a listing
+// without an end.
+func CursorUnknown() error { return invalid("cursor", "cursor is not one that a listing returned.") }

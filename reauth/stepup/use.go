@@ -26,7 +26,10 @@ type Use struct {
 	AfterMinutes   *int
 	Details        *reauth.Details
 	IdempotencyKey string
-	IPPrefix       string
+	// DeviceID is the device that the code or the sudo token was brought from, where
+	// the backend knows it; empty is not compared. A proof is bound to none.
+	DeviceID string `json:",omitempty"` // for digest
+	IPPrefix string
 }
 
 // Used is the answer where it was good.
@@ -49,6 +52,7 @@ func (s *Service) Use(ctx context.Context, applicationID string, in Use) (Used, 
 	if err := in.check(); err != nil {
 		return Used{}, err
 	}
+	c.DeviceID = in.DeviceID
 	answer := Answer{ApplicationID: applicationID, Key: in.IdempotencyKey, At: s.now()}
 	if in.IdempotencyKey != "" {
 		if answer.Request, err = s.digest(in); err != nil {
@@ -100,6 +104,9 @@ func (in *Use) check() error {
 		return invalid("operation", "operation is missing: say what is about to be done.")
 	case len(in.IdempotencyKey) > maxKey || !consent.PlainText(in.IdempotencyKey):
 		return invalid("idempotency_key", "idempotency_key is longer than 256 bytes, or holds control characters.")
+	}
+	if err := checkDevice("device_id", in.DeviceID); err != nil {
+		return err
 	}
 	if err := checkOperation(in.Operation); err != nil {
 		return err
@@ -317,6 +324,9 @@ func (s *Service) useSudo(ctx context.Context, c *Caller, st *Standing, in Use, 
 	if err != nil {
 		return Used{}, err
 	}
+	if err := s.sameDevice(ctx, c, in, t.DeviceID); err != nil {
+		return Used{}, err
+	}
 	proven := reauth.Proven{Factor: t.Factor, Role: st.role(t.Factor, t.Ref), Ref: t.Ref, At: t.ProvenAt}
 	used, err := s.enough(ctx, c, st, in, proven, &answer)
 	if err != nil {
@@ -329,6 +339,15 @@ func (s *Service) useSudo(ctx context.Context, c *Caller, st *Standing, in Use, 
 		won.Answer = &answer
 	}
 	return used, s.commit(ctx, c, won)
+}
+
+// sameDevice holds a use to the device that it began on, where the backend names
+// one.
+func (s *Service) sameDevice(ctx context.Context, c *Caller, in Use, began string) error {
+	if in.DeviceID == "" || deviceMatches(began, in.DeviceID) {
+		return nil
+	}
+	return s.deny(ctx, c, in, "other_device", refuse(CodeProofMismatch, "This was asked for from another device. It was not used up."))
 }
 
 // sudoGone tells a token that was used from one that never was any.
@@ -378,6 +397,9 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 		return Used{}, s.deny(ctx, c, in, "no_code", refuse(CodeCodeExpired, "No code is live for this session: it was used, has expired, or none was sent."))
 	}
 	if err != nil {
+		return Used{}, err
+	}
+	if err := s.sameDevice(ctx, c, in, live.DeviceID); err != nil {
 		return Used{}, err
 	}
 	ref := refOf(live.AddressHash)

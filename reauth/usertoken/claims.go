@@ -89,9 +89,11 @@ func times(o object, c *Claims, rules *Rules, now time.Time) error {
 	return nil
 }
 
+// session reads the session. An empty name and null are no name; any other that
+// is odd denies, whatever stands beside it.
 func session(o object) (string, error) {
 	for _, name := range []string{"sid", "session_id"} {
-		if o.has(name) {
+		if raw := string(o[name]); raw != "" && raw != `""` && raw != "null" {
 			s, ok := o.text(name)
 			if !ok {
 				return "", ErrMalformed

@@ -284,7 +284,13 @@ func TestAttacks(t *testing.T) {
 		{"sub with a broken byte", raw2(t, p, "\"sub\":\"alice\xff\""), ErrMalformed},
 		{"no session", p.sign(t, "RS256", nil, claims(m{"sid": nil})), ErrSessionMissing},
 		{"sid is a number, and a good session_id", p.sign(t, "RS256", nil, claims(m{"sid": 1, "session_id": "s2"})), ErrMalformed},
-		{"sid is empty", p.sign(t, "RS256", nil, claims(m{"sid": ""})), ErrMalformed},
+		{"sid is a number", p.sign(t, "RS256", nil, claims(m{"sid": 1})), ErrMalformed},
+		{"sid is a list, and a good session_id", p.sign(t, "RS256", nil, claims(m{"sid": []string{}, "session_id": "s2"})), ErrMalformed},
+		{"sid is false, and a good session_id", p.sign(t, "RS256", nil, claims(m{"sid": false, "session_id": "s2"})), ErrMalformed},
+		{"sid is empty", p.sign(t, "RS256", nil, claims(m{"sid": ""})), ErrSessionMissing},
+		{"sid is null", p.sign(t, "RS256", nil, claims(m{"sid": json.RawMessage("null")})), ErrSessionMissing},
+		{"both are empty", p.sign(t, "RS256", nil, claims(m{"sid": "", "session_id": ""})), ErrSessionMissing},
+		{"sid is empty, session_id a number", p.sign(t, "RS256", nil, claims(m{"sid": "", "session_id": 2})), ErrMalformed},
 		{"session_id with a control character", p.sign(t, "RS256", nil, claims(m{"sid": nil, "session_id": "s\x7f"})), ErrMalformed},
 
 		{"empty", "", ErrMalformed},
@@ -371,6 +377,8 @@ func TestWhatIsJustAllowed(t *testing.T) {
 		"fractions":            {"iat": float64(now.Unix()) - 0.5, "exp": float64(now.Unix()) + 0.5},
 		"256 characters":       {"sub": strings.Repeat("ä", maxText), "sid": strings.Repeat("ß", maxText)},
 		"session_id":           {"sid": nil, "session_id": "s1"},
+		"sid is empty":         {"sid": "", "session_id": "s1"},
+		"sid is null":          {"sid": json.RawMessage("null"), "session_id": "s1"},
 		"sid wins":             {"sid": "s1", "session_id": 7},
 		"claims nobody knows":  {"x": m{"y": []any{nil, true, 1.5}}},
 	} {

@@ -70,6 +70,19 @@ var auditTests = []test{
 		pick(stepup.AuditFilter{Since: at(2 * time.Minute), Until: at(5 * time.Minute)}, 4, 3, 2)
 		pick(stepup.AuditFilter{UserID: w.who.UserID, Actions: []stepup.Action{stepup.ActionFailed}, Since: at(time.Minute), Before: all[7].ID}, 4)
 	}},
+	{"Audit/a line is there, for its application", func(w *world) {
+		l := line(w.who)
+		require.NoError(w, w.s.Record(w.Context(), l))
+		for want, key := range map[bool][][2]string{
+			true: {{l.ApplicationID, l.ID}}, false: {{l.ApplicationID, "nothing"}, {"app_other", l.ID}, {l.ApplicationID, ""}, {l.ApplicationID, "nul \x00"}, {l.ApplicationID, "\xff"}},
+		} {
+			for _, k := range key {
+				there, err := w.s.HasAudit(w.Context(), k[0], k[1])
+				require.NoError(w, err)
+				assert.Equal(w, want, there, "%q", k)
+			}
+		}
+	}},
 	{"Audit/an id is used once, and lines come together or not at all", func(w *world) {
 		l := line(w.who)
 		require.NoError(w, w.s.Record(w.Context(), l))
