@@ -14,6 +14,12 @@ import (
 // maxWebhook bounds what a provider may send, in bytes.
 const maxWebhook = 256 << 10
 
+// inboundPath says whose webhook it is.
+type inboundPath struct {
+	Provider    string `path:"provider" description:"The provider, like truelayer"`
+	Application string `path:"application" description:"The application's slug"`
+}
+
 // inboundWebhook takes a provider's webhook. Who sent it is for the adapter to
 // verify; there is no API key.
 func (s *Server) inboundWebhook(c *gin.Context) {

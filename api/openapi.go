@@ -64,7 +64,7 @@ func document(r *openapi31.Reflector, op operation) error {
 	if op.body != nil {
 		oc.AddReqStructure(op.body)
 	}
-	oc.AddRespStructure(op.reply, openapi.WithHTTPStatus(op.status))
+	oc.AddRespStructure(op.reply, openapi.WithHTTPStatus(op.status), openapi.WithContentType(op.media))
 	for status, codes := range op.byStatus() {
 		if op.vendor {
 			oc.AddRespStructure(Fault{}, openapi.WithHTTPStatus(status))
@@ -83,7 +83,7 @@ func document(r *openapi31.Reflector, op operation) error {
 // byStatus groups the codes that a call may answer by their status.
 func (op operation) byStatus() map[int][]string {
 	codes := slices.Concat(always, op.codes)
-	if op.user != nil {
+	if op.user != nil || op.open != nil && !op.eitherKey {
 		codes = slices.DeleteFunc(codes, func(c consent.Code) bool { return c == codeUnauthorized })
 	}
 	if op.body != nil {

@@ -18,10 +18,11 @@ type operation struct {
 	id      string
 	summary string
 	about   string
-	query   any // struct of query parameters; nil for none
-	body    any // request body; nil for none
-	status  int // of success
-	reply   any // body of success; nil for none
+	query   any    // struct of query parameters; nil for none
+	body    any    // request body; nil for none
+	status  int    // of success
+	reply   any    // body of success; nil for none
+	media   string // type of reply; empty for application/json
 	codes   []consent.Code
 	// One of the three handles it: for the application of an API key, for the
 	// user of a token, or for whoever asks.
@@ -169,6 +170,12 @@ var consentOperations = []operation{
 		method: http.MethodGet, path: "/v1/alarms", id: "listAlarms", summary: "List what somebody has to look at",
 		about: "Newest first: a provider whose refreshes fail, a bank that is out, a mail ceiling that is reached, a webhook endpoint that is paused because it fails. While a provider or a bank is alarmed, nothing ends and nobody is mailed about it.",
 		query: alarmQuery{}, status: http.StatusOK, reply: AlarmList{}, handle: (*Server).listAlarms,
+	},
+	{
+		method: http.MethodPost, path: "/webhooks/{provider}/{application}", id: "receiveProviderWebhook", summary: "Take a provider's webhook",
+		about: "For providers, which prove themselves as each prescribes. 202 says that it is stored; what it tells is then asked of the provider, and the same event twice is one. 256 KiB at most.",
+		query: inboundPath{}, status: http.StatusAccepted, open: (*Server).inboundWebhook,
+		codes: []consent.Code{consent.CodeWebhookUnknown, consent.CodeWebhookUnverified, codePayloadTooLarge},
 	},
 	{
 		method: http.MethodPost, path: "/v1/webhook-endpoints", id: "createWebhookEndpoint", summary: "Make a webhook endpoint",

@@ -124,6 +124,11 @@ var reauthOperations = []operation{
 		}),
 	},
 	{
+		method: http.MethodGet, path: "/.well-known/jwks.json", id: "getProofKeys", summary: "Get the keys that verify proofs",
+		about:  "A JWK set (RFC 7517), to be kept as long as Cache-Control says. A key is published before the first proof that it signs, and for as long as one lives.",
+		status: http.StatusOK, reply: KeySet{}, media: keySetMedia, open: (*Server).jwks,
+	},
+	{
 		method: http.MethodPost, path: "/v1/sessions/end", id: "endSession", summary: "End what is live of a session",
 		about: "Call it when a session ends or a password changes: codes, reverifications, proofs, sudo tokens and what was proven end with it.",
 		body:  EndRequest{}, status: http.StatusOK, reply: Ended{}, handle: (*Server).endSession,

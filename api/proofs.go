@@ -163,6 +163,14 @@ func auditLineOf(a *stepup.Audit) AuditLine {
 	}
 }
 
+// keySetMedia is the media type of a KeySet (RFC 7517, section 8.5.2).
+const keySetMedia = "application/jwk-set+json"
+
+// KeySet is a JWK set (RFC 7517, section 5).
+type KeySet struct {
+	Keys []map[string]any `json:"keys" required:"true" description:"Public keys: kty, crv, kid, alg, use and the coordinates"`
+}
+
 // jwks publishes the keys that verify proofs.
 func (s *Server) jwks(c *gin.Context) {
 	body, age, err := s.reauth.JWKS(c.Request.Context())
@@ -171,5 +179,5 @@ func (s *Server) jwks(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", fmt.Sprintf("public, max-age=%d", int(age.Seconds())))
-	c.Data(http.StatusOK, "application/jwk-set+json", body)
+	c.Data(http.StatusOK, keySetMedia, body)
 }

@@ -65,8 +65,6 @@ func (s *Server) Handler() http.Handler {
 	for _, op := range operations {
 		r.Handle(op.method, ginPath(op.path), s.handlerOf(op))
 	}
-	r.POST("/webhooks/:provider/:application", s.inboundWebhook)
-	r.GET("/.well-known/jwks.json", s.jwks)
 	s.pages(r)
 	s.health(r)
 	return r
