@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/passkey"
 )
 
 // Status is how far a reverification has come.
@@ -79,7 +80,10 @@ func (s *Service) Begin(ctx context.Context, c *Caller, in Begin) (View, error) 
 	}
 	line := s.audit(c, ActionStarted)
 	line.Level, line.Operation, line.Subject = rv.Level, in.Operation, rv.ID
-	usable := s.usable(c.Tenant, &st)
+	usable, err := s.helpful(ctx, c, &st, &rv, r)
+	if err != nil {
+		return View{}, err
+	}
 	if err := s.reachable(r, &rv, usable); err != nil {
 		line.Action, line.Reason = ActionDenied, string(CodeNoFactorAvailable)
 		if fault := s.Store.Record(ctx, line); fault != nil {
@@ -133,6 +137,29 @@ func (rv *Reverification) status(r reauth.Requirement, now time.Time) Status {
 	}
 }
 
+// helpful lists what the user can go on with. For sca that is only what brings a
+// category that is not there yet: whoever proves two of one by the list would
+// not come to an end. There a passkey has to verify its user.
+func (s *Service) helpful(ctx context.Context, c *Caller, st *Standing, rv *Reverification, r reauth.Requirement) ([]reauth.Usable, error) {
+	list := s.usable(c.Tenant, st)
+	if !r.SCA {
+		return list, nil
+	}
+	verifies := false
+	if slices.ContainsFunc(list, func(u reauth.Usable) bool { return u.Strategy == reauth.Passkey }) {
+		_, creds, err := s.passkeys(ctx, c.Who)
+		if err != nil {
+			return nil, err
+		}
+		verifies = slices.ContainsFunc(creds, func(k passkey.Credential) bool { return k.UserVerified })
+	}
+	now := s.now()
+	a, enrolment := reauth.AgesOf(rv.Proven, now).Answering(rv.CreatedAt, now), reauth.EnrolmentOf(rv.SecondEnrolled)
+	return slices.DeleteFunc(list, func(u reauth.Usable) bool {
+		return u.Strategy == reauth.Passkey && !verifies || !reauth.Helps(a, enrolment, r, u.Strategy, u.Role)
+	}), nil
+}
+
 func (rv *Reverification) provenAs(r reauth.Role) bool {
 	return slices.ContainsFunc(rv.Proven, func(p reauth.Proven) bool { return p.Role == r })
 }
@@ -175,8 +202,8 @@ func (s *Service) view(ctx context.Context, c *Caller, st *Standing, rv *Reverif
 		return v, err
 	}
 	if v.Status != Complete {
-		v.Usable = s.usable(c.Tenant, st)
-		return v, nil
+		v.Usable, err = s.helpful(ctx, c, st, rv, r)
+		return v, err
 	}
 	v.Proof, err = s.proofOf(ctx, c, st, rv, r)
 	return v, err
