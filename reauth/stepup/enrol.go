@@ -260,23 +260,12 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	at, taken, err := s.guess(ctx, c, &st.Failures)
-	if err != nil {
-		return EnrolledFactor{}, err
-	}
 	change := FactorChange{Who: c.Who, At: s.now(), Verify: f.ID, EndsOthers: true}
 	line := s.audit(c, ActionFactorCounts)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
-	bad, err := s.firstUse(ctx, c, &f, in, &change)
+	at, err := s.weigh(ctx, c, &st, line, func() (*wrong, error) { return s.firstUse(ctx, c, &f, in, &change) })
 	if err != nil {
-		return EnrolledFactor{}, s.unjudged(ctx, c, at, line, err)
-	}
-	if bad != nil {
-		line.Reason = bad.reason
-		if err := s.failed(ctx, c, &st, taken, line); err != nil {
-			return EnrolledFactor{}, err
-		}
-		return EnrolledFactor{}, incorrect(bad.detail, min(bad.left, taken.Remaining))
+		return EnrolledFactor{}, err
 	}
 	// One authenticator app, one number: the new one takes the place of the old.
 	for _, old := range st.Factors {
@@ -303,7 +292,7 @@ func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in P
 		}
 		step, ok := totp.Verify(string(secret), in.Code, s.now(), f.LastStep)
 		if !ok {
-			return &wrong{"wrong_code", "This code is not the one that the app shows now.", failuresLimit}, nil
+			return incorrect("wrong_code", "This code is not the one that the app shows now.", failuresLimit), nil
 		}
 		change.LastStep = step
 		return nil, nil
@@ -315,15 +304,12 @@ func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in P
 		if err != nil {
 			return nil, err
 		}
-		made, right, left, err := s.opens(ctx, c.ApplicationID, live.ID, in.Code)
+		made, err := s.try(ctx, c.ApplicationID, live.ID)
 		if err != nil {
 			return nil, err
 		}
-		if !right {
-			return &wrong{"wrong_code", "This code is not the one that was sent.", left}, nil
-		}
 		change.CodeID = made.ID
-		return nil, nil
+		return s.opens(&made, in.Code)
 	case KindPasskey:
 		return s.finishPasskey(c, f, in.Credential, change)
 	default:
@@ -407,7 +393,7 @@ func (s *Service) judgeTOTP(ctx context.Context, c *Caller, typed string, p *rea
 			return nil, refuse(CodeCodeExpired, "This code was used already. Wait for the one that the app shows next.")
 		}
 	}
-	return &wrong{"wrong_code", "This code is not the one that the app shows now, or was used already.", failuresLimit}, nil
+	return incorrect("wrong_code", "This code is not the one that the app shows now, or was used already.", failuresLimit), nil
 }
 
 // judgeBackup compares with every code that is left, whichever it is, so that
@@ -428,7 +414,7 @@ func (s *Service) judgeBackup(ctx context.Context, c *Caller, typed string, p *r
 		}
 	}
 	if won.BackupCode == nil {
-		return &wrong{"wrong_code", "This is none of the backup codes that are left.", failuresLimit}, nil
+		return incorrect("wrong_code", "This is none of the backup codes that are left.", failuresLimit), nil
 	}
 	return nil, nil
 }

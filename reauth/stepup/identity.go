@@ -192,21 +192,16 @@ func (s *Service) finishTrip(ctx context.Context, c *Caller, rv *Reverification,
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	at, taken, err := s.guess(ctx, c, &st.Failures)
-	if err != nil {
-		return View{}, err
-	}
 	line := s.audit(c, ActionSucceeded)
 	line.Factor, line.Level, line.Operation, line.Subject = reauth.IDP, rv.Level, rv.Operation, rv.ID
-	result, err := s.Identity.Finish(ctx, s.provider(c.Tenant), idp.Trip{State: was.State, Nonce: was.Nonce, Verifier: was.Verifier}, query,
-		idp.Want{Subject: c.UserID, NotBefore: was.At})
+	var result idp.Result
+	at, err := s.weigh(ctx, c, &st, line, func() (_ *wrong, err error) {
+		result, err = s.Identity.Finish(ctx, s.provider(c.Tenant), idp.Trip{State: was.State, Nonce: was.Nonce, Verifier: was.Verifier}, query,
+			idp.Want{Subject: c.UserID, NotBefore: was.At})
+		return identityWrong(err)
+	})
 	if err != nil {
-		answer := identityFailed(err)
-		if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, idp.ErrDenied) {
-			return View{}, s.unjudged(ctx, c, at, line, answer)
-		}
-		line.Reason = string(consent.CodeOf(answer))
-		return View{}, errors.Join(s.failed(ctx, c, &st, taken, line), answer)
+		return View{}, err
 	}
 	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line}}
 	// The provider's clock may be a little ahead of ours, or behind it (see
@@ -230,6 +225,19 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// identityWrong tells an answer that is wrong from a visit that came to nothing.
+func identityWrong(err error) (*wrong, error) {
+	if err == nil {
+		return nil, nil
+	}
+	failed := identityFailed(err)
+	var answer *consent.Error
+	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, idp.ErrDenied) || !errors.As(failed, &answer) {
+		return nil, failed
+	}
+	return &wrong{reason: string(answer.Code), answer: answer}, nil
 }
 
 // identityFailed says what came of a visit to the identity provider.

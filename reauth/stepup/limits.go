@@ -49,18 +49,6 @@ func (s *Service) count(ctx context.Context, applicationID, bucket string, read 
 	return reauth.Taken{}, errContended
 }
 
-// guess takes one of the user's failures before anything is compared, so that
-// guesses at the same moment cannot all be the last one. What turns out right
-// is given back (see Success.Refund).
-func (s *Service) guess(ctx context.Context, c *Caller, failures *string) (time.Time, reauth.Taken, error) {
-	at := s.now()
-	taken, err := s.count(ctx, c.ApplicationID, BucketFailures+c.UserID, failures, failuresLimit, failuresPer, at)
-	if err == nil && !taken.OK {
-		err = s.locked(ctx, c, taken)
-	}
-	return at, taken, err
-}
-
 // limit is what somebody ran into, as the audit names it. The set is closed.
 type limit string
 
@@ -111,30 +99,4 @@ func (s *Service) locked(ctx context.Context, c *Caller, taken reauth.Taken) err
 		return err
 	}
 	return waitUntil(CodeLocked, taken.RetryAt, "Too many wrong answers within an hour. Nothing can be proven until then; it opens by itself.")
-}
-
-// failed records a wrong answer. Where it was the last one, the user is told, by
-// one message an hour however often it opens and locks again.
-func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken reauth.Taken, line Audit) error {
-	line.Action = ActionFailed
-	if taken.Remaining > 0 {
-		return s.Store.Record(ctx, line)
-	}
-	locked := s.audit(c, ActionLocked)
-	locked.Reason = "failures"
-	if err := s.Store.Record(ctx, line, locked); err != nil {
-		return err
-	}
-	first, err := s.Store.Take(ctx, c.ApplicationID, BucketLocked+c.UserID, s.now().Truncate(failuresPer), 1, 1)
-	if err == nil && first {
-		s.Messenger.Tell(Notice{Application: &c.Tenant.Application, User: &st.User, Event: EventLocked, Until: s.now().Add(taken.Reset)})
-	}
-	return err
-}
-
-// incorrect is the answer to a wrong code or password.
-func incorrect(detail string, left int) *consent.Error {
-	e := refuse(CodeFactorIncorrect, detail)
-	e.AttemptsLeft = max(left, 0)
-	return e
 }

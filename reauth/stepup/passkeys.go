@@ -165,9 +165,9 @@ func passkeyWrong(err error) (*wrong, error) {
 	case errors.Is(err, passkey.ErrMalformed):
 		return nil, invalid("credential", "credential is not the answer of navigator.credentials in JSON (WebAuthn 5.1.7, toJSON).")
 	case errors.Is(err, passkey.ErrCloned):
-		return &wrong{"passkey_cloned", "This passkey's counter went back: it may have been copied. Remove it and enrol a new one.", failuresLimit}, nil
+		return incorrect("passkey_cloned", "This passkey's counter went back: it may have been copied. Remove it and enrol a new one.", failuresLimit), nil
 	case errors.Is(err, passkey.ErrRefused), errors.Is(err, passkey.ErrUnknownCredential):
-		return &wrong{"wrong_passkey", "This passkey's answer is not good here.", failuresLimit}, nil
+		return incorrect("wrong_passkey", "This passkey's answer is not good here.", failuresLimit), nil
 	default:
 		return nil, err
 	}

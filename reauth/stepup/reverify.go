@@ -331,24 +331,13 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	at, taken, err := s.guess(ctx, c, &st.Failures)
-	if err != nil {
-		return View{}, err
-	}
 	line := s.audit(c, ActionSucceeded)
 	line.Factor, line.Level, line.Operation, line.Subject = in.Strategy, rv.Level, rv.Operation, rv.ID
-	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, CodeID: codeID, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line}}
+	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, CodeID: codeID, RefundFrom: BucketFailures + c.UserID, Log: []Audit{line}}
 	proven := reauth.Proven{Factor: in.Strategy, Role: role, At: won.At}
-	wrong, err := s.judge(ctx, c, &st, &rv, in, &proven, &won)
+	won.Refund, err = s.weigh(ctx, c, &st, line, func() (*wrong, error) { return s.judge(ctx, c, &st, &rv, in, &proven, &won) })
 	if err != nil {
-		return View{}, s.unjudged(ctx, c, at, line, err)
-	}
-	if wrong != nil {
-		line.Reason = wrong.reason
-		if err := s.failed(ctx, c, &st, taken, line); err != nil {
-			return View{}, err
-		}
-		return View{}, incorrect(wrong.detail, min(wrong.left, taken.Remaining))
+		return View{}, err
 	}
 	return s.succeed(ctx, c, &st, &rv, r, proven, won)
 }
@@ -405,23 +394,12 @@ func (s *Service) answerable(ctx context.Context, c *Caller, rv *Reverification,
 	return "", nil
 }
 
-// wrong is why an answer does not count.
-type wrong struct {
-	reason string // for the audit
-	detail string
-	left   int
-}
-
 // judge compares an answer with what it has to be, and fills in what it uses
 // up. Faults that say nothing about the person come back as errors.
 func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reverification, in Proof, p *reauth.Proven, won *Success) (*wrong, error) {
 	switch in.Strategy {
 	case reauth.Password:
-		right, err := s.password(ctx, st, in.Password)
-		if err != nil || right {
-			return nil, err
-		}
-		return &wrong{"wrong_password", "This password is not the user's.", failuresLimit}, nil
+		return s.judgePassword(ctx, st, in.Password)
 	case reauth.EmailCode, reauth.PhoneCode:
 		return s.judgeCode(ctx, c, st, in, p, won)
 	case reauth.TOTP:
@@ -436,53 +414,10 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 }
 
 func (s *Service) judgeCode(ctx context.Context, c *Caller, st *Standing, in Proof, p *reauth.Proven, won *Success) (*wrong, error) {
-	made, right, left, err := s.opens(ctx, c.ApplicationID, won.CodeID, in.Code)
+	made, err := s.try(ctx, c.ApplicationID, won.CodeID)
 	if err != nil {
 		return nil, err
 	}
-	if !right {
-		return &wrong{"wrong_code", "This code is not the one that was sent.", left}, nil
-	}
-	if err := s.stillBound(c, st, &made); err != nil {
-		return nil, err
-	}
 	p.Ref = refOf(made.AddressHash)
-	return nil, nil
-}
-
-// unjudged records an answer that could not be compared with anything, which
-// is no failure of the user's.
-func (s *Service) unjudged(ctx context.Context, c *Caller, at time.Time, line Audit, cause error) error {
-	if code := consent.CodeOf(cause); code != "" {
-		line.Action, line.Reason = ActionDenied, string(code)
-		cause = errors.Join(s.Store.Record(ctx, line), cause)
-	}
-	return s.giveBack(ctx, c, BucketFailures+c.UserID, at, cause)
-}
-
-// giveBack takes a stamp out of a window: what it was for did not happen. cause
-// is why, and comes back.
-func (s *Service) giveBack(ctx context.Context, c *Caller, bucket string, at time.Time, cause error) error {
-	for range swapTries {
-		text, err := s.Store.Window(ctx, c.ApplicationID, bucket)
-		if err != nil {
-			return errors.Join(cause, err)
-		}
-		w, err := reauth.ParseWindow(text)
-		if err != nil {
-			return errors.Join(cause, err)
-		}
-		next := w.GiveBack(at)
-		if next.Equal(w) {
-			return cause
-		}
-		swapped, err := s.Store.SwapWindow(ctx, c.ApplicationID, bucket, text, next.String(), s.now())
-		if err != nil {
-			return errors.Join(cause, err)
-		}
-		if swapped {
-			return cause
-		}
-	}
-	return cause
+	return s.judgeSent(c, st, &made, in.Code)
 }
