@@ -266,6 +266,10 @@ func (s *Service) Prepare(ctx context.Context, c *Caller, id string, f reauth.Fa
 	return v, p, err
 }
 
+func alreadyComplete() *consent.Error {
+	return refuse(CodeReverificationEnded, "This reverification is complete. Begin a new one.")
+}
+
 // step reads what a step is about, and in which role a strategy counts there.
 func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Factor) (Standing, Reverification, reauth.Requirement, reauth.Role, error) {
 	st, err := s.standing(ctx, c.Who)
@@ -279,7 +283,7 @@ func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Facto
 	now := s.now()
 	status := rv.status(r, now)
 	if status == Complete {
-		return st, rv, r, "", refuse(CodeReverificationEnded, "This reverification is complete. Begin a new one.")
+		return st, rv, r, "", alreadyComplete()
 	}
 	if rv.SecondEnrolled != st.second() {
 		return st, rv, r, "", refuse(CodeReverificationEnded, "The user's factors have changed. Begin a new reverification.")
@@ -405,7 +409,7 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 	case reauth.TOTP:
 		return s.judgeTOTP(ctx, c, in.Code, p, won)
 	case reauth.BackupCode:
-		return s.judgeBackup(ctx, c, in.Code, p, won)
+		return s.judgeBackup(ctx, c, rv, in.Code, p, won)
 	case reauth.Passkey:
 		return s.judgePasskey(ctx, c, rv, in.Credential, p, won)
 	default: // IDP comes back by the browser

@@ -190,11 +190,13 @@ func (w *world) lookFactor(f stepup.FactorRecord) stepup.FactorRecord {
 
 func (w *world) unused(who stepup.Who) []string {
 	w.Helper()
-	list, err := w.s.UnusedBackupCodes(w.Context(), who.ApplicationID, who.UserID)
+	list, err := w.s.BackupCodes(w.Context(), who.ApplicationID, who.UserID)
 	require.NoError(w, err)
 	hashes := []string{}
 	for _, b := range list {
-		hashes = append(hashes, string(b.Hash))
+		if b.UsedAt.IsZero() {
+			hashes = append(hashes, string(b.Hash))
+		}
 	}
 	return hashes
 }
