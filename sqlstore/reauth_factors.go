@@ -137,16 +137,21 @@ func (q query) forgetRefs(ctx context.Context, c *stepup.FactorChange) error {
 	if len(c.ForgetRefs) == 0 {
 		return nil
 	}
+	return q.forget(ctx, c.Who, func(p reauth.Proven) bool { return slices.Contains(c.ForgetRefs, p.Ref) })
+}
+
+// forget takes some of what was proven out of all of a user's sessions.
+func (q query) forget(ctx context.Context, who stepup.Who, drop func(reauth.Proven) bool) error {
 	var rows []struct {
 		SessionID string `db:"session_id"`
 		Proven    proven `db:"proven"`
 	}
-	arg := whose(c.Who)
+	arg := whose(who)
 	if err := q.list(ctx, lockSessions, &rows, arg); err != nil {
 		return err
 	}
 	for _, r := range rows {
-		left := r.Proven.without(func(p reauth.Proven) bool { return slices.Contains(c.ForgetRefs, p.Ref) })
+		left := r.Proven.without(drop)
 		if len(left) == len(r.Proven) {
 			continue
 		}

@@ -29,7 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	s := open(t)
 	for _, group := range [][]test{
 		settingsTests, standingTests, windowTests, codeTests, reverificationTests, successTests, factorTests,
-		proofTests, keyTests, auditTests, clearTests, eraseTests, tidyTests, isolationTests, byteTests, raceTests,
+		proofTests, keyTests, auditTests, clearTests, contactTests, eraseTests, tidyTests, isolationTests, byteTests, raceTests,
 	} {
 		for _, tt := range group {
 			t.Run(tt.name, func(t *testing.T) { tt.run(newWorld(t, s)) })
