@@ -98,15 +98,17 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	if len(label) > maxOperation || !consent.PlainText(label) {
 		return Enrollment{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
 	}
+	refused := s.audit(c, ActionDenied)
+	refused.Operation = OperationFactors
 	if err := s.mayEnrol(c.Tenant, &st, kind, &number); err != nil {
-		return Enrollment{}, err
+		return Enrollment{}, s.note(ctx, c, refused, err)
 	}
 	spent, err := s.spending(ctx, c, &st, token)
-	if err == nil { // what the user has is told to nobody without a proof
-		err = st.fits(kind, number)
-	}
 	if err != nil {
 		return Enrollment{}, err
+	}
+	if err := st.fits(kind, number); err != nil { // what the user has is told to nobody without a proof
+		return Enrollment{}, s.note(ctx, c, refused, err)
 	}
 	f := FactorRecord{ApplicationID: c.ApplicationID, UserID: c.UserID}
 	f.ID, f.Kind, f.Label, f.CreatedAt = "fac_"+s.NewID(), kind, label, s.now()

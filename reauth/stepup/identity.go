@@ -55,11 +55,13 @@ func (s *Service) prepareIdentity(ctx context.Context, c *Caller, rv *Reverifica
 		return Prepared{}, err
 	}
 	now := s.now()
-	err = s.keep(ctx, rv, trip{Ticket: hash, ReturnTo: returnTo, DeviceID: c.DeviceID, IPPrefix: c.IPPrefix, At: now})
+	was := trip{Ticket: hash, ReturnTo: returnTo, DeviceID: c.DeviceID, IPPrefix: c.IPPrefix, At: now}
+	err = s.keep(ctx, c, rv, was)
 	return Prepared{URL: s.BaseURL + PathStart + c.Tenant.Slug + "." + rv.ID + "." + token, ExpiresAt: now.Add(ticketValidity)}, err
 }
 
-func (s *Service) keep(ctx context.Context, rv *Reverification, t trip) error {
+// keep keeps a trip, whichever step it is at.
+func (s *Service) keep(ctx context.Context, c *Caller, rv *Reverification, t trip) error {
 	text, err := json.Marshal(t)
 	if err != nil {
 		return err
@@ -68,12 +70,19 @@ func (s *Service) keep(ctx context.Context, rv *Reverification, t trip) error {
 	if err != nil {
 		return err
 	}
-	return s.prepare(ctx, rv, sealed)
+	return s.prepare(ctx, c, rv, reauth.IDP, sealed)
 }
 
-// prepare keeps a challenge. The reverification may have ended meanwhile.
-func (s *Service) prepare(ctx context.Context, rv *Reverification, sealed consent.Sealed) error {
-	err := s.Store.Prepare(ctx, rv.Who, rv.ID, sealed)
+// prepare keeps a challenge, with its line of audit as far as there is room. The
+// reverification may have ended meanwhile.
+func (s *Service) prepare(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, sealed consent.Sealed) error {
+	var lines []Audit
+	if ok, err := s.mayNote(ctx, c); err != nil {
+		return err
+	} else if ok {
+		lines = append(lines, s.about(c, ActionChallenged, rv, f))
+	}
+	err := s.Store.Prepare(ctx, rv.Who, rv.ID, sealed, lines...)
 	if errors.Is(err, consent.ErrNotFound) {
 		return refuse(CodeReverificationEnded, "This reverification is complete, or has ended meanwhile. Begin a new one.")
 	}
@@ -150,7 +159,8 @@ func (s *Service) StartTrip(ctx context.Context, ticket string) (uri, cookie str
 	}
 	cookie, was.Binding = idp.NewBinding()
 	was.Ticket, was.State, was.Nonce, was.Verifier, was.At = nil, begun.State, begun.Nonce, begun.Verifier, s.now()
-	return begun.URL, cookie, s.keep(ctx, &rv, was)
+	c := &Caller{Tenant: t, Who: rv.Who, DeviceID: was.DeviceID, IPPrefix: was.IPPrefix}
+	return begun.URL, cookie, s.keep(ctx, c, &rv, was)
 }
 
 // Returned is where a browser goes on that came back.
@@ -192,8 +202,7 @@ func (s *Service) finishTrip(ctx context.Context, c *Caller, rv *Reverification,
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	line := s.audit(c, ActionSucceeded)
-	line.Factor, line.Level, line.Operation, line.Subject = reauth.IDP, rv.Level, rv.Operation, rv.ID
+	line := s.about(c, ActionSucceeded, rv, reauth.IDP)
 	var result idp.Result
 	at, err := s.weigh(ctx, c, &st, line, func() (_ *wrong, err error) {
 		result, err = s.Identity.Finish(ctx, s.provider(c.Tenant), idp.Trip{State: was.State, Nonce: was.Nonce, Verifier: was.Verifier}, query,

@@ -59,11 +59,12 @@ const (
 	limitSends  limit = "sends"
 	limitSMS    limit = "sms_budget"
 	limitLocked limit = "locked"
+	limitNotes  limit = "notes" // of lines in the audit; see note
 )
 
 // stretches are how long one line of the audit stands for all of a limit's.
 var stretches = map[limit]time.Duration{
-	limitCalls: CallsPer, limitBegins: beginsPer, limitResend: codeValidity, limitSends: sendsPer, limitSMS: sendsPer, limitLocked: failuresPer,
+	limitCalls: CallsPer, limitBegins: beginsPer, limitResend: codeValidity, limitSends: sendsPer, limitSMS: sendsPer, limitLocked: failuresPer, limitNotes: notesPer,
 }
 
 func (l limit) bucket(userID string) string { return BucketLimited + string(l) + ":" + userID }
@@ -78,6 +79,30 @@ func (s *Service) deniedBy(ctx context.Context, c *Caller, l limit, f reauth.Fac
 	line := s.audit(c, ActionLimited)
 	line.Reason, line.Factor, line.Operation = string(l), f, operation
 	return s.later(ctx, line)
+}
+
+// mayNote reports whether one more line may be written of what a caller can do
+// over and over: it is true notesLimit times in a stretch, so that nobody fills
+// the audit, which is never deleted.
+func (s *Service) mayNote(ctx context.Context, c *Caller) (bool, error) {
+	return s.Store.Take(ctx, c.ApplicationID, limitNotes.bucket(c.UserID), s.now().Truncate(notesPer), 1, notesLimit)
+}
+
+// note records that a caller was refused, as far as there is room, and returns
+// the refusal.
+func (s *Service) note(ctx context.Context, c *Caller, line Audit, refusal error) error {
+	line.Action = ActionDenied
+	if line.Reason == "" {
+		line.Reason = string(consent.CodeOf(refusal))
+	}
+	ok, err := s.mayNote(ctx, c)
+	if err == nil && ok {
+		err = s.later(ctx, line)
+	}
+	if err != nil {
+		return err
+	}
+	return refusal
 }
 
 // admitBegin counts a reverification that begins: each leaves a line in the

@@ -108,7 +108,7 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 	}
 	options, session, err := relying(c.Tenant).BeginAssertion(now, user.Handle, creds, verification)
 	if errors.Is(err, passkey.ErrUnknownCredential) {
-		return Prepared{}, refuse(CodeStrategyUnavailable, "The user has no passkey that does here: this level wants one that verifies them, by a PIN or a finger.")
+		return Prepared{}, s.unavailable(ctx, c, rv, reauth.Passkey, "The user has no passkey that does here: this level wants one that verifies them, by a PIN or a finger.")
 	}
 	if err != nil {
 		return Prepared{}, err
@@ -117,7 +117,7 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 	if err != nil {
 		return Prepared{}, err
 	}
-	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.prepare(ctx, rv, sealed)
+	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.prepare(ctx, c, rv, reauth.Passkey, sealed)
 }
 
 func (s *Service) judgePasskey(ctx context.Context, c *Caller, rv *Reverification, answer json.RawMessage, p *reauth.Proven, won *Success) (*wrong, error) {

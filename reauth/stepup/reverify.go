@@ -180,7 +180,7 @@ func (s *Service) Look(ctx context.Context, c *Caller, id string) (View, error) 
 func (s *Service) reverification(ctx context.Context, c *Caller, id string) (Reverification, reauth.Requirement, error) {
 	rv, err := s.Store.Reverification(ctx, c.Who, id)
 	if errors.Is(err, consent.ErrNotFound) {
-		return rv, reauth.Requirement{}, refuse(CodeReverificationNotFound, "This session has no reverification with this id.")
+		return rv, reauth.Requirement{}, s.notTheirs(ctx, c, id)
 	}
 	if err != nil {
 		return rv, reauth.Requirement{}, err
@@ -190,6 +190,22 @@ func (s *Service) reverification(ctx context.Context, c *Caller, id string) (Rev
 	}
 	r, err := reauth.ParseRequirement(rv.Level)
 	return rv, r, err
+}
+
+// notTheirs answers alike for what is another user's or session's and for what
+// is not there. Only the audit tells them apart.
+func (s *Service) notTheirs(ctx context.Context, c *Caller, id string) error {
+	unknown := refuse(CodeReverificationNotFound, "This session has no reverification with this id.")
+	_, err := s.Store.ReverificationByID(ctx, c.ApplicationID, id)
+	if errors.Is(err, consent.ErrNotFound) {
+		return unknown
+	}
+	if err != nil {
+		return err
+	}
+	line := s.audit(c, ActionDenied)
+	line.Reason, line.Subject = "not_theirs", id
+	return s.note(ctx, c, line, unknown)
 }
 
 func (s *Service) view(ctx context.Context, c *Caller, st *Standing, rv *Reverification) (View, error) {
@@ -301,9 +317,23 @@ func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Facto
 		role = role.Other()
 	}
 	if !fits(role) {
-		return st, rv, r, "", refuse(CodeStrategyUnavailable, "This strategy does not help here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which do.")
+		return st, rv, r, "", s.unavailable(ctx, c, &rv, f, "This strategy does not help here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which do.")
 	}
 	return st, rv, r, role, nil
+}
+
+// about begins a line about a factor of a reverification.
+func (s *Service) about(c *Caller, a Action, rv *Reverification, f reauth.Factor) Audit {
+	line := s.audit(c, a)
+	line.Factor, line.Level, line.Operation, line.Subject = f, rv.Level, rv.Operation, rv.ID
+	return line
+}
+
+func (s *Service) unavailable(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, detail string) error {
+	if !f.MayBe(reauth.First) && !f.MayBe(reauth.Second) {
+		f = "" // what somebody sent is no word of the audit
+	}
+	return s.note(ctx, c, s.about(c, ActionDenied, rv, f), refuse(CodeStrategyUnavailable, detail))
 }
 
 func (s *Service) prepareCode(ctx context.Context, c *Caller, st *Standing, rv *Reverification, f reauth.Factor, role reauth.Role) (Prepared, error) {
@@ -335,8 +365,7 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	line := s.audit(c, ActionSucceeded)
-	line.Factor, line.Level, line.Operation, line.Subject = in.Strategy, rv.Level, rv.Operation, rv.ID
+	line := s.about(c, ActionSucceeded, &rv, in.Strategy)
 	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, CodeID: codeID, RefundFrom: BucketFailures + c.UserID, Log: []Audit{line}}
 	proven := reauth.Proven{Factor: in.Strategy, Role: role, At: won.At}
 	won.Refund, err = s.weigh(ctx, c, &st, line, func() (*wrong, error) { return s.judge(ctx, c, &st, &rv, in, &proven, &won) })
