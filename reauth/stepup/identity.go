@@ -17,7 +17,7 @@ import (
 // IdentityProvider sends users to their application's OpenID provider. See
 // package idp.
 type IdentityProvider interface {
-	Start(ctx context.Context, p *idp.Provider, hint idp.Hint) (idp.Trip, error)
+	Start(ctx context.Context, p *idp.Provider, statePrefix string) (idp.Trip, error)
 	Finish(ctx context.Context, p *idp.Provider, trip idp.Trip, query url.Values, want idp.Want) (idp.Result, error)
 }
 
@@ -149,11 +149,7 @@ func (s *Service) StartTrip(ctx context.Context, ticket string) (uri, cookie str
 	if taken, err := s.Store.TakePrepared(ctx, rv.Who, rv.ID); err != nil || !hmac.Equal(taken, rv.Prepared) {
 		return "", "", errors.Join(gone, err) // another one was prepared meanwhile
 	}
-	hint := idp.Hint{StatePrefix: t.Slug + "." + rv.ID + "."}
-	if st, err := s.standing(ctx, rv.Who); err == nil {
-		hint.LoginHint = st.User.Email
-	}
-	begun, err := s.Identity.Start(ctx, s.provider(t), hint)
+	begun, err := s.Identity.Start(ctx, s.provider(t), t.Slug+"."+rv.ID+".")
 	if err != nil {
 		return "", "", identityFailed(err)
 	}

@@ -15,10 +15,10 @@ import (
 
 // What is refused, and what is only asked for, stands in the audit too.
 
-// said is the newest line of an action and a reason, or none.
-func (w *world) said(a stepup.Action, reason string) (stepup.Audit, bool) {
+// denied is the newest line of a refusal for a reason, or none.
+func (w *world) denied(reason string) (stepup.Audit, bool) {
 	w.Helper()
-	lines := w.trail(a)
+	lines := w.trail(stepup.ActionDenied)
 	i := slices.IndexFunc(lines, func(l stepup.Audit) bool { return l.Reason == reason })
 	if i < 0 {
 		return stepup.Audit{}, false
@@ -35,7 +35,7 @@ func TestAReverificationOfOthersLeavesALine(t *testing.T) {
 	ada := w.caller(nil)
 	ada.DeviceID, ada.IPPrefix = "phone", "192.0.2.0/24"
 	_, none := w.Look(ctx(w), ada, "rev_unknown")
-	_, said := w.said(stepup.ActionDenied, "not_theirs")
+	_, said := w.denied("not_theirs")
 	assert.False(t, said, "there is none")
 	for name, do := range map[string]func(id string) error{
 		"look": func(id string) error { _, err := w.Look(ctx(w), ada, id); return err },
@@ -47,7 +47,7 @@ func TestAReverificationOfOthersLeavesALine(t *testing.T) {
 	} {
 		for _, id := range []string{bobs.ID, mine.ID} {
 			assert.Equal(t, none, do(id), "the answer is that of one that is not there: %s", name)
-			line, said := w.said(stepup.ActionDenied, "not_theirs")
+			line, said := w.denied("not_theirs")
 			require.True(t, said, name)
 			assert.Equal(t, stepup.Audit{
 				ApplicationID: w.app.ID, ID: line.ID, At: start, UserID: "ada", SessionID: "s1", DeviceID: "phone", IPPrefix: "192.0.2.0/24",
@@ -72,12 +72,12 @@ func TestAStrategyThatDoesNotHelpLeavesALine(t *testing.T) {
 	v := w.begun(ada, stepup.Ask{Operation: "transfer"})
 	_, err := w.Attempt(ctx(w), ada, v.ID, stepup.Proof{Strategy: reauth.TOTP, Code: "123456"})
 	w.refused(stepup.CodeStrategyUnavailable, err)
-	line, said := w.said(stepup.ActionDenied, "strategy_unavailable")
+	line, said := w.denied("strategy_unavailable")
 	require.True(t, said)
 	assert.Equal(t, []string{"totp", "strict", "transfer", v.ID}, []string{string(line.Factor), line.Level, line.Operation, line.Subject})
 	_, _, err = w.Prepare(ctx(w), ada, v.ID, "a word of somebody's", "")
 	w.refused(stepup.CodeStrategyUnavailable, err)
-	line, _ = w.said(stepup.ActionDenied, "strategy_unavailable")
+	line, _ = w.denied("strategy_unavailable")
 	assert.Empty(t, line.Factor)
 }
 
@@ -101,10 +101,8 @@ func TestAChallengeThatIsMadeLeavesALine(t *testing.T) {
 func TestAnEnrolmentThatIsRefusedLeavesALine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ada := w.caller(nil)
 	w.settle(func(s *stepup.Settings) { s.CodesOff = []reauth.Factor{reauth.PhoneCode} })
-	w.advance(time.Minute)
-	ada = w.caller(nil)
+	ada := w.caller(nil)
 	for _, tt := range []struct {
 		kind  stepup.FactorKind
 		token string
