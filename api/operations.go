@@ -224,6 +224,8 @@ var consentOperations = []operation{
 	},
 	{
 		method: http.MethodPut, path: "/v1/users/{id}", id: "putUser", summary: "Write a user's contact details",
+		about: "Where the user exists, another email, phone or password_hash than before, or none, ends their live codes, reverifications, proofs and sudo tokens in all sessions, " +
+			"and what was proven by the old one. The person is not written to of it: the change was yours, and so is telling of it.",
 		body: UserRequest{}, status: http.StatusOK, reply: User{}, handle: (*Server).putUser,
 	},
 	{

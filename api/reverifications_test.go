@@ -7,6 +7,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/reconsent/reconsent/reauth"
 	"github.com/reconsent/reconsent/reauth/stepup"
@@ -201,4 +202,37 @@ func TestTwoReplicasKnowTheSameReverification(t *testing.T) {
 	body := map[string]any{"proof": done.json(t)["proof"], "operation": "transfer", "user_id": "ada", "session_id": "s1"}
 	require.Equal(t, 200, w.at(second, "POST", "/v1/proofs/verify", body, backend(w.key)).status, "signed by one, used at the other")
 	w.refused(w.use(body), 409, "proof_used")
+}
+
+// A backend's change of an address or a password is a change of factors.
+func TestAnotherPasswordEndsWhatIsLive(t *testing.T) {
+	w := newPeople(t)
+	hash := func(word string) string {
+		h, err := bcrypt.GenerateFromPassword([]byte(word), bcrypt.MinCost)
+		require.NoError(t, err)
+		return string(h)
+	}
+	same := map[string]any{"email": "new@example.org", "phone": adasPhone, "password_hash": hash(adasWord)}
+	put := func() {
+		t.Helper()
+		require.Equal(t, 200, w.do("PUT", "/v1/users/ada", same, backend(w.key)).status)
+	}
+	put()
+	id := w.begin(map[string]any{"level": "medium"}, w.ada())
+	done := w.attempt(id, map[string]any{"strategy": "password", "password": adasWord}, w.ada())
+	proof := done.json(t)["proof"]
+	require.NotEmpty(t, proof)
+	open := w.begin(map[string]any{"level": "medium"}, w.ada())
+	fresh := func() int { return w.do("GET", "/reauthenticate", nil, w.ada()).status }
+
+	same["name"] = "Ada"
+	put()
+	require.Equal(t, 200, w.do("GET", "/v1/reverifications/"+open, nil, w.ada()).status, "nothing of the kind has changed")
+	require.Equal(t, 200, fresh())
+
+	same["password_hash"] = hash("another one")
+	put()
+	w.refused(w.do("GET", "/v1/reverifications/"+open, nil, w.ada()), 410, "reverification_ended")
+	assert.Equal(t, 403, w.use(map[string]any{"proof": proof, "operation": "profile"}).status)
+	assert.Equal(t, 403, fresh())
 }

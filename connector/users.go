@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"net/mail"
 	"slices"
@@ -26,7 +27,8 @@ type Contact struct {
 	PasswordHash string // imported; one that package password takes
 }
 
-// PutUser writes all of a user's contact details.
+// PutUser writes all of a user's contact details. Another address or password
+// than was there ends what was being proven by them (see consent.Users).
 func (c *Connector) PutUser(ctx context.Context, app *consent.Application, userID string, in Contact) (consent.User, error) {
 	if err := checkContact(userID, in); err != nil {
 		return consent.User{}, err
@@ -37,10 +39,25 @@ func (c *Connector) PutUser(ctx context.Context, app *consent.Application, userI
 		Locale: in.Locale, TimeZone: in.TimeZone, CreatedAt: now, UpdatedAt: now,
 	}
 	var err error
-	if u.PasswordHash, err = c.seal(in.PasswordHash, app.ID+"/"+userID); err != nil {
+	if u.PasswordHash, err = c.sealPassword(ctx, &u, in.PasswordHash); err != nil {
 		return u, err
 	}
 	return c.registry.PutUser(ctx, u)
+}
+
+// sealPassword seals a user's hash. One that stays the same keeps its sealed
+// text, by which the registry tells whether it was changed; one that cannot be
+// read is another one.
+func (c *Connector) sealPassword(ctx context.Context, u *consent.User, hash string) (consent.Sealed, error) {
+	row := u.ApplicationID + "/" + u.ID
+	was, err := c.registry.User(ctx, u.ApplicationID, u.ID)
+	if err != nil && !errors.Is(err, consent.ErrNotFound) {
+		return nil, err
+	}
+	if stands, err := c.unseal(was.PasswordHash, row); err == nil && hash != "" && subtle.ConstantTimeCompare([]byte(stands), []byte(hash)) == 1 {
+		return was.PasswordHash, nil
+	}
+	return c.seal(hash, row)
 }
 
 // User returns a user's contact details.

@@ -56,6 +56,9 @@ type Applications interface {
 type Users interface {
 	// PutUser writes all of a user. CreatedAt and UnsubscribedAt stay as they were
 	// where the user exists, and so does the mark of an address that stays the same.
+	// Another address or PasswordHash than was there ends, in the same step, the
+	// user's live codes, reverifications, proofs and tokens in all sessions, and what
+	// was proven by the old one.
 	PutUser(ctx context.Context, u User) (User, error)
 	User(ctx context.Context, applicationID, userID string) (User, error)
 	// SetUnsubscribed writes since when the person wants no reminders; one that

@@ -327,6 +327,21 @@ func Missing(ages Ages, enrolment Enrolment, r Requirement) []Lack {
 	return lacks
 }
 
+// Helps reports whether it would help to prove a factor next: it fills a role
+// that is missing, or brings a category that does not count yet. A passkey is
+// taken to verify its user, as it has to where categories are asked for.
+func Helps(ages Ages, enrolment Enrolment, r Requirement, f Factor, role Role) bool {
+	missing := Missing(ages, enrolment, r)
+	if role == First && slices.Contains(missing, LackFirst) || role == Second && slices.Contains(missing, LackSecond) {
+		return true
+	}
+	if !slices.Contains(missing, LackCategories) {
+		return false
+	}
+	c := Category(f, true)
+	return c.Knowledge && !ages.meets(ages.knowledge, r) || c.Possession && !ages.meets(ages.possession, r) || c.Inherence && !ages.meets(ages.inherence, r)
+}
+
 // Needs says which factors are looked at. Where none is enrolled, and none was
 // proven, the first is looked at in place of the second.
 func Needs(ages Ages, enrolment Enrolment, f Factors) (first, second bool) {

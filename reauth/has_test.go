@@ -3,6 +3,7 @@ package reauth_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -332,4 +333,33 @@ func TestLeftRunsOut(t *testing.T) {
 		}
 	})
 	assert.NotZero(t, ran, "the property was looked at")
+}
+
+// TestWhoGoesByWhatHelpsComesToTheEnd: whatever of the useful they choose, and
+// nothing that is useful is left where something is missing that they could bring.
+func TestWhoGoesByWhatHelpsComesToTheEnd(t *testing.T) {
+	all := []reauth.Proven{
+		{Factor: reauth.Password, Role: reauth.First}, {Factor: reauth.EmailCode, Role: reauth.First}, {Factor: reauth.PhoneCode, Role: reauth.First, Ref: "a"},
+		{Factor: reauth.IDP, Role: reauth.First}, {Factor: reauth.Passkey, Role: reauth.First, UserVerified: true},
+		{Factor: reauth.TOTP, Role: reauth.Second}, {Factor: reauth.PhoneCode, Role: reauth.Second, Ref: "b"},
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		has := rapid.SliceOfNDistinct(rapid.SampledFrom(all), 0, len(all), func(p reauth.Proven) string { return string(p.Factor) + string(p.Role) }).Draw(t, "has")
+		r, e := requirement().Draw(t, "requirement"), reauth.Enrolled
+		var proven []reauth.Proven
+		for i := range has {
+			has[i].At = now
+		}
+		ages := func(list []reauth.Proven) reauth.Ages { return reauth.AgesOf(list, now).Answering(now, now) }
+		for range len(all) {
+			i := slices.IndexFunc(has, func(p reauth.Proven) bool { return reauth.Helps(ages(proven), e, r, p.Factor, p.Role) })
+			if i < 0 {
+				break
+			}
+			before := len(reauth.Missing(ages(proven), e, r))
+			proven = append(proven, has[i])
+			assert.NotZero(t, before)
+		}
+		assert.Equal(t, reauth.Has(ages(has), e, r), reauth.Has(ages(proven), e, r))
+	})
 }

@@ -31,9 +31,8 @@ var (
 	backupColumns = []string{"hash"}
 	insertBackups = withTable(backupColumns, `INSERT INTO backup_codes (application_id, user_id, factor_id, hash)
 		SELECT :app, :user, :id, hash FROM @r`)
-	unusedBackups = both(`SELECT factor_id, hash FROM backup_codes WHERE application_id = :app AND user_id = :user AND used_at IS NULL
-		ORDER BY factor_id, hash`)
-	useBackup = both(`UPDATE backup_codes SET used_at = :at
+	backupCodes = both(`SELECT factor_id, hash, used_at FROM backup_codes WHERE application_id = :app AND user_id = :user ORDER BY factor_id, hash`)
+	useBackup   = both(`UPDATE backup_codes SET used_at = :at
 		WHERE application_id = :app AND user_id = :user AND factor_id = :id AND hash = :hash AND used_at IS NULL`)
 	dropBackups = both(`DELETE FROM backup_codes WHERE application_id = :app AND user_id = :user AND factor_id = :id`)
 )
@@ -87,16 +86,17 @@ func (s *Store) FactorRecords(ctx context.Context, applicationID, userID string,
 	return out, err
 }
 
-// UnusedBackupCodes implements reauth.Factors.
-func (s *Store) UnusedBackupCodes(ctx context.Context, applicationID, userID string) ([]stepup.BackupUse, error) {
+// BackupCodes implements reauth.Factors.
+func (s *Store) BackupCodes(ctx context.Context, applicationID, userID string) ([]stepup.BackupUse, error) {
 	var rows []struct {
 		FactorID string `db:"factor_id"`
 		Hash     blob   `db:"hash"`
+		UsedAt   stamp  `db:"used_at"`
 	}
-	err := s.query().list(ctx, unusedBackups, &rows, args{"app": applicationID, "user": userID})
+	err := s.query().list(ctx, backupCodes, &rows, args{"app": applicationID, "user": userID})
 	out := make([]stepup.BackupUse, len(rows))
 	for i, r := range rows {
-		out[i] = stepup.BackupUse{FactorID: r.FactorID, Hash: r.Hash}
+		out[i] = stepup.BackupUse{FactorID: r.FactorID, Hash: r.Hash, UsedAt: r.UsedAt.Time}
 	}
 	return out, err
 }
@@ -137,16 +137,21 @@ func (q query) forgetRefs(ctx context.Context, c *stepup.FactorChange) error {
 	if len(c.ForgetRefs) == 0 {
 		return nil
 	}
+	return q.forget(ctx, c.Who, func(p reauth.Proven) bool { return slices.Contains(c.ForgetRefs, p.Ref) })
+}
+
+// forget takes some of what was proven out of all of a user's sessions.
+func (q query) forget(ctx context.Context, who stepup.Who, drop func(reauth.Proven) bool) error {
 	var rows []struct {
 		SessionID string `db:"session_id"`
 		Proven    proven `db:"proven"`
 	}
-	arg := whose(c.Who)
+	arg := whose(who)
 	if err := q.list(ctx, lockSessions, &rows, arg); err != nil {
 		return err
 	}
 	for _, r := range rows {
-		left := r.Proven.without(func(p reauth.Proven) bool { return slices.Contains(c.ForgetRefs, p.Ref) })
+		left := r.Proven.without(drop)
 		if len(left) == len(r.Proven) {
 			continue
 		}

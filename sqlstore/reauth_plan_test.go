@@ -58,7 +58,7 @@ func TestReauthReadsIndexes(t *testing.T) {
 				"use proof":     {useProof, keys("proofs")},
 				"use token":     {useStepToken, []string{"step_tokens_"}},
 				"step":          {stepFactor, keys("factors")},
-				"backup codes":  {unusedBackups, keys("backup_codes")},
+				"backup codes":  {backupCodes, keys("backup_codes")},
 				"answered":      {answered, keys("proof_answers")},
 				"end codes":     {endCodes, []string{"reauth_codes_"}},
 				"end revs":      {endReverifications, []string{"reverifications_user"}},

@@ -10,12 +10,13 @@ import (
 )
 
 var (
-	putUser = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at)
-		VALUES (:application_id, :id, :email, :phone, :name, :locale, :time_zone, :password_hash, :created_at, :updated_at)
-		ON CONFLICT (application_id, id) DO UPDATE SET email = excluded.email, phone = excluded.phone, name = excluded.name,
-			locale = excluded.locale, time_zone = excluded.time_zone, password_hash = excluded.password_hash, updated_at = excluded.updated_at,
-			email_refused_at = CASE WHEN users.email = excluded.email THEN users.email_refused_at END,
-			phone_refused_at = CASE WHEN users.phone = excluded.phone THEN users.phone_refused_at END`)
+	addUser = both(`INSERT INTO users (application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at)
+		VALUES (:application_id, :id, :email, :phone, :name, :locale, :time_zone, :password_hash, :created_at, :updated_at) ON CONFLICT DO NOTHING`)
+	replaceUser = both(`UPDATE users SET email = :email, phone = :phone, name = :name, locale = :locale, time_zone = :time_zone,
+			password_hash = :password_hash, updated_at = :updated_at,
+			email_refused_at = CASE WHEN email = :email THEN email_refused_at END,
+			phone_refused_at = CASE WHEN phone = :phone THEN phone_refused_at END
+		WHERE application_id = :application_id AND id = :id`)
 	selectUsers = `SELECT application_id, id, email, phone, name, locale, time_zone, password_hash, created_at, updated_at,
 			unsubscribed_at, email_refused_at, phone_refused_at
 		FROM users WHERE application_id = :app AND id `
@@ -100,10 +101,34 @@ func (r *userRow) user() consent.User {
 
 // PutUser implements consent.Users.
 func (s *Store) PutUser(ctx context.Context, u consent.User) (consent.User, error) {
-	if _, err := s.query().exec(ctx, putUser, userRowOf(&u)); err != nil {
+	err := s.atomic(ctx, func(q query) error { return q.putUser(ctx, userRowOf(&u)) })
+	if err != nil {
 		return u, err
 	}
 	return s.User(ctx, u.ApplicationID, u.ID)
+}
+
+// putUser adds a user, or replaces the one who is there: locked first, so that
+// what ends by the change is judged by what it changes.
+func (q query) putUser(ctx context.Context, row userRow) error {
+	for range maxTries {
+		if n, err := q.exec(ctx, addUser, row); err != nil || n > 0 {
+			return err
+		}
+		var was userRow
+		err := q.get(ctx, lockUser, &was, args{"app": row.App, "id": row.ID})
+		if isNotFound(err) {
+			continue // erased in this moment
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := q.exec(ctx, replaceUser, row); err != nil {
+			return err
+		}
+		return q.endReplaced(ctx, &was, &row)
+	}
+	return consent.ErrBusy
 }
 
 // User implements consent.Users.

@@ -95,7 +95,7 @@ func (d *doctor) openID(ctx context.Context, sys *system, about string, set *ste
 		d.fail("%s, OpenID: %v: --base-url is where %s sends people back to", about, err, p.Issuer)
 		return
 	}
-	if _, err := sys.reauth.Identity.Start(ctx, p, idp.Hint{}); err != nil {
+	if _, err := sys.reauth.Identity.Start(ctx, p, ""); err != nil {
 		d.fail("%s, OpenID: %s cannot be asked: %v", about, p.Issuer, err)
 		return
 	}

@@ -37,8 +37,14 @@ func New(cfg Config) *Client {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Start makes a trip: an address at the provider where the user has to sign in,
-// even if they just did. Its only error is ErrUnavailable.
-func (c *Client) Start(ctx context.Context, p *Provider, hint Hint) (Trip, error) {
+// even if they just did. Its only error is ErrUnavailable. statePrefix is put
+// before the state, as it is: what a browser brings back names its application,
+// so that the trip is looked for in one only.
+//
+// The address has no login_hint (OpenID Connect Core 1.0, 3.1.2.1): it stands in
+// the browser's history and in logs, and whoever may begin a trip would read the
+// user's e-mail address off it. Who signed in is judged by what comes back.
+func (c *Client) Start(ctx context.Context, p *Provider, statePrefix string) (Trip, error) {
 	if p.Validate(c.loopback) != nil {
 		return Trip{}, because(ErrUnavailable, "the provider's settings are not valid")
 	}
@@ -46,15 +52,12 @@ func (c *Client) Start(ctx context.Context, p *Provider, hint Hint) (Trip, error
 	if err != nil {
 		return Trip{}, err
 	}
-	t := Trip{State: hint.StatePrefix + oauth2.GenerateVerifier(), Nonce: oauth2.GenerateVerifier(), Verifier: oauth2.GenerateVerifier()}
+	t := Trip{State: statePrefix + oauth2.GenerateVerifier(), Nonce: oauth2.GenerateVerifier(), Verifier: oauth2.GenerateVerifier()}
 	options := []oauth2.AuthCodeOption{
 		oidc.Nonce(t.Nonce),
 		oauth2.S256ChallengeOption(t.Verifier),
 		oauth2.SetAuthURLParam("prompt", "login"),
 		oauth2.SetAuthURLParam("max_age", "0"), // it also makes auth_time a must (OpenID Connect Core 1.0, 2)
-	}
-	if hint.LoginHint != "" {
-		options = append(options, oauth2.SetAuthURLParam("login_hint", hint.LoginHint))
 	}
 	t.URL = oauthConfig(p, m).AuthCodeURL(t.State, options...)
 	return t, nil

@@ -85,7 +85,7 @@ func drive(ctx context.Context, in io.Reader, out io.Writer) error {
 		var said reply
 		if c.Trip == nil {
 			now := time.Now()
-			if trip, err := client.Start(ctx, p, idp.Hint{LoginHint: c.Subject, StatePrefix: "acme."}); err != nil {
+			if trip, err := client.Start(ctx, p, "acme."); err != nil {
 				said = failed(err)
 			} else {
 				said = reply{URL: trip.URL, Trip: len(trips)}

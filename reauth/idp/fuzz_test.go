@@ -27,7 +27,7 @@ func FuzzFinishQuery(f *testing.F) {
 	})
 	client := newClient(f, here)
 	f.Fuzz(func(t *testing.T, raw string) {
-		trip, err := client.Start(t.Context(), op.provider(), idp.Hint{})
+		trip, err := client.Start(t.Context(), op.provider(), "")
 		if err != nil {
 			t.Fatal(err)
 		}

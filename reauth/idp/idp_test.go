@@ -48,7 +48,7 @@ func TestTheAddressAsksForASignIn(t *testing.T) {
 	op := newOpenID(t)
 	p := op.provider()
 	p.Scopes = []string{"email"}
-	trip, err := newClient(t, nil).Start(t.Context(), p, idp.Hint{LoginHint: "ada@example.org", StatePrefix: "acme."})
+	trip, err := newClient(t, nil).Start(t.Context(), p, "acme.")
 	require.NoError(t, err)
 	u, err := url.Parse(trip.URL)
 	require.NoError(t, err)
@@ -59,13 +59,13 @@ func TestTheAddressAsksForASignIn(t *testing.T) {
 	q.Del("code_challenge")
 	assert.Equal(t, url.Values{
 		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI}, "scope": {"openid email"}, "state": {trip.State}, "nonce": {trip.Nonce},
-		"code_challenge_method": {"S256"}, "prompt": {"login"}, "max_age": {"0"}, "login_hint": {"ada@example.org"},
+		"code_challenge_method": {"S256"}, "prompt": {"login"}, "max_age": {"0"},
 	}, q)
 	assert.True(t, strings.HasPrefix(trip.State, "acme."))
 	for _, secret := range []string{strings.TrimPrefix(trip.State, "acme."), trip.Nonce, trip.Verifier} {
 		assert.Len(t, secret, 43) // 256 bits
 	}
-	again, err := newClient(t, nil).Start(t.Context(), p, idp.Hint{})
+	again, err := newClient(t, nil).Start(t.Context(), p, "")
 	require.NoError(t, err)
 	assert.NotEqual(t, trip.Nonce, again.Nonce)
 	assert.NotEqual(t, trip.Verifier, again.Verifier)
@@ -418,7 +418,7 @@ func TestMetadataThatCannotBeUsed(t *testing.T) {
 			op := newOpenID(t)
 			p := op.provider()
 			bend(op)
-			trip, err := newClient(t, nil).Start(t.Context(), p, idp.Hint{})
+			trip, err := newClient(t, nil).Start(t.Context(), p, "")
 			require.ErrorIs(t, err, idp.ErrUnavailable)
 			assert.Zero(t, trip.URL)
 			assert.NotContains(t, err.Error(), "127.0.0.1")
@@ -444,7 +444,7 @@ func TestASlowProvider(t *testing.T) {
 	}
 	client := idp.New(idp.Config{HTTP: &http.Client{Timeout: 50 * time.Millisecond}, Now: func() time.Time { return start }, Loopback: true})
 	t.Cleanup(client.Close)
-	_, err := client.Start(t.Context(), op.provider(), idp.Hint{})
+	_, err := client.Start(t.Context(), op.provider(), "")
 	require.ErrorIs(t, err, idp.ErrUnavailable)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
@@ -461,7 +461,7 @@ func TestMetadataIsRemembered(t *testing.T) {
 		asks int
 	}{{0, 1}, {0, 0}, {time.Hour - 1, 0}, {time.Hour, 1}, {2*time.Hour - 1, 0}, {0, 1}, {time.Minute, 0}} {
 		now = start.Add(row.at)
-		_, err := client.Start(t.Context(), op.provider(), idp.Hint{})
+		_, err := client.Start(t.Context(), op.provider(), "")
 		require.NoError(t, err)
 		assert.Len(t, op.asked, row.asks, "row %d", i)
 		for len(op.asked) > 0 {
@@ -476,10 +476,10 @@ func TestAFailureIsNotRemembered(t *testing.T) {
 	op := newOpenID(t)
 	client := newClient(t, nil)
 	op.serve["/.well-known/openid-configuration"] = http.NotFound
-	_, err := client.Start(t.Context(), op.provider(), idp.Hint{})
+	_, err := client.Start(t.Context(), op.provider(), "")
 	require.ErrorIs(t, err, idp.ErrUnavailable)
 	delete(op.serve, "/.well-known/openid-configuration")
-	_, err = client.Start(t.Context(), op.provider(), idp.Hint{})
+	_, err = client.Start(t.Context(), op.provider(), "")
 	require.NoError(t, err)
 }
 
@@ -499,7 +499,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	visit := func(n int) string {
 		now = now.Add(time.Millisecond)
 		p := &idp.Provider{Issuer: fmt.Sprintf("https://op%d.example", n), ClientID: clientID, ClientSecret: clientSecret, RedirectURI: redirectURI}
-		_, err := client.Start(t.Context(), p, idp.Hint{})
+		_, err := client.Start(t.Context(), p, "")
 		require.NoError(t, err)
 		return p.Issuer
 	}
@@ -528,7 +528,7 @@ func TestACallerWhoLeavesTakesNobodyAlong(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
 	go func() {
-		_, err := client.Start(ctx, op.provider(), idp.Hint{})
+		_, err := client.Start(ctx, op.provider(), "")
 		first <- err
 	}()
 	<-arrived
@@ -536,7 +536,7 @@ func TestACallerWhoLeavesTakesNobodyAlong(t *testing.T) {
 	require.ErrorIs(t, <-first, context.Canceled)
 	second := make(chan error, 1)
 	go func() {
-		_, err := client.Start(t.Context(), op.provider(), idp.Hint{})
+		_, err := client.Start(t.Context(), op.provider(), "")
 		second <- err
 	}()
 	close(release)
@@ -552,7 +552,7 @@ func depart(t *testing.T, op *openID) *journey {
 }
 
 func (j *journey) start() idp.Trip {
-	trip, err := j.client.Start(j.ctx, j.p, idp.Hint{})
+	trip, err := j.client.Start(j.ctx, j.p, "")
 	require.NoError(j.t, err)
 	return trip
 }

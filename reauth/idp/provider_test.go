@@ -57,7 +57,7 @@ func TestSettingsAreChecked(t *testing.T) {
 			err := p.Validate(false)
 			require.ErrorContains(t, err, row.says)
 			assert.NotContains(t, err.Error(), clientSecret)
-			trip, err := newClient(t, nil).Start(t.Context(), p, idp.Hint{})
+			trip, err := newClient(t, nil).Start(t.Context(), p, "")
 			if p.Issuer != "http://127.0.0.1:9000" { // development takes it
 				require.ErrorIs(t, err, idp.ErrUnavailable)
 			}

@@ -6,16 +6,6 @@ import (
 	"time"
 )
 
-// Hint is what a sign-in can be started with. Each part may be missing.
-type Hint struct {
-	// LoginHint tells the provider who is expected: an e-mail address, as a
-	// rule. It proves nothing.
-	LoginHint string
-	// StatePrefix is put before the state, as it is: what a browser brings back
-	// names its application, so that the trip is looked for in one only.
-	StatePrefix string
-}
-
 // Trip is one visit to the provider. State, Nonce and Verifier are secrets of
 // 256 bits, base64url: they are kept, sealed, until the browser is back, and
 // used once. A trip prints as a placeholder, as JSON too.

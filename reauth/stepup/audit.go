@@ -21,7 +21,7 @@ const (
 	ActionSucceeded     Action = "factor.succeeded"
 	ActionFailed        Action = "factor.failed"
 	ActionCompleted     Action = "reverification.completed"
-	ActionChallenged    Action = "challenged" // asked for more than was proven
+	ActionChallenged    Action = "challenged" // asked for more than was proven; with a factor, to answer by it
 	ActionDenied        Action = "denied"
 	ActionLimited       Action = "limited"
 	ActionLocked        Action = "locked"

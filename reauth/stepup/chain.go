@@ -114,14 +114,10 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	made, right, left, err := s.opens(ctx, t.ID, id, typed)
+	made, err := s.try(ctx, t.ID, id)
 	c := &Caller{Tenant: t, Who: made.Who, DeviceID: deviceID, IPPrefix: ipPrefix}
 	if err != nil {
 		return Verified{}, s.unopened(ctx, c, &made, err)
-	}
-	at, taken, err := s.guess(ctx, c, nil)
-	if err != nil {
-		return Verified{}, err
 	}
 	st, err := s.standing(ctx, made.Who)
 	if err != nil {
@@ -129,22 +125,14 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	}
 	line := s.audit(c, ActionSucceeded)
 	line.Factor, line.Subject = made.Factor, auditable(id)
-	if !deviceMatches(made.DeviceID, deviceID) {
-		line.Reason = "other_device"
-		if err := s.failed(ctx, c, &st, taken, line); err != nil {
-			return Verified{}, err
+	at, err := s.weigh(ctx, c, &st, line, func() (*wrong, error) {
+		if !deviceMatches(made.DeviceID, deviceID) {
+			return &wrong{reason: "other_device", answer: refuse(CodeProofMismatch, "This code was asked for from another device.")}, nil
 		}
-		return Verified{}, refuse(CodeProofMismatch, "This code was asked for from another device.")
-	}
-	if !right {
-		line.Reason = "wrong_code"
-		if err := s.failed(ctx, c, &st, taken, line); err != nil {
-			return Verified{}, err
-		}
-		return Verified{}, incorrect("This code is not the one that was sent.", left)
-	}
-	if err := s.stillBound(c, &st, &made); err != nil {
-		return Verified{}, s.unjudged(ctx, c, at, line, err)
+		return s.judgeSent(c, &st, &made, typed)
+	})
+	if err != nil {
+		return Verified{}, err
 	}
 	ref := refOf(made.AddressHash)
 	proven := reauth.Proven{Factor: made.Factor, Role: st.role(made.Factor, ref), Ref: ref, At: s.now()}
@@ -191,24 +179,17 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	at, taken, err := s.guess(ctx, c, &st.Failures)
-	if err != nil {
-		return Verified{}, err
-	}
 	line := s.audit(c, ActionSucceeded)
 	line.Factor = reauth.Password
-	right, err := s.password(ctx, &st, password)
-	if err != nil {
-		return Verified{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, err)
-	}
-	if !right {
-		line.Reason = "wrong_password"
-		if err := s.failed(ctx, c, &st, taken, line); err != nil {
-			return Verified{}, err
+	at, err := s.weigh(ctx, c, &st, line, func() (*wrong, error) {
+		bad, err := s.judgePassword(ctx, &st, password)
+		if bad != nil {
+			bad.answer.Field = "password"
 		}
-		wrong := incorrect("This password is not the user's.", taken.Remaining)
-		wrong.Field = "password"
-		return Verified{}, wrong
+		return bad, err
+	})
+	if err != nil {
+		return Verified{}, err
 	}
 	proven := reauth.Proven{Factor: reauth.Password, Role: reauth.First, At: s.now()}
 	token, v, err := s.issue(c, StepSudo, sudoValidity, proven)

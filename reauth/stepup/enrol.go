@@ -98,15 +98,17 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	if len(label) > maxOperation || !consent.PlainText(label) {
 		return Enrollment{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
 	}
+	refused := s.audit(c, ActionDenied)
+	refused.Operation = OperationFactors
 	if err := s.mayEnrol(c.Tenant, &st, kind, &number); err != nil {
-		return Enrollment{}, err
+		return Enrollment{}, s.note(ctx, c, refused, err)
 	}
 	spent, err := s.spending(ctx, c, &st, token)
-	if err == nil { // what the user has is told to nobody without a proof
-		err = st.fits(kind, number)
-	}
 	if err != nil {
 		return Enrollment{}, err
+	}
+	if err := st.fits(kind, number); err != nil { // what the user has is told to nobody without a proof
+		return Enrollment{}, s.note(ctx, c, refused, err)
 	}
 	f := FactorRecord{ApplicationID: c.ApplicationID, UserID: c.UserID}
 	f.ID, f.Kind, f.Label, f.CreatedAt = "fac_"+s.NewID(), kind, label, s.now()
@@ -260,23 +262,12 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	at, taken, err := s.guess(ctx, c, &st.Failures)
-	if err != nil {
-		return EnrolledFactor{}, err
-	}
 	change := FactorChange{Who: c.Who, At: s.now(), Verify: f.ID, EndsOthers: true}
 	line := s.audit(c, ActionFactorCounts)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
-	bad, err := s.firstUse(ctx, c, &f, in, &change)
+	at, err := s.weigh(ctx, c, &st, line, func() (*wrong, error) { return s.firstUse(ctx, c, &f, in, &change) })
 	if err != nil {
-		return EnrolledFactor{}, s.unjudged(ctx, c, at, line, err)
-	}
-	if bad != nil {
-		line.Reason = bad.reason
-		if err := s.failed(ctx, c, &st, taken, line); err != nil {
-			return EnrolledFactor{}, err
-		}
-		return EnrolledFactor{}, incorrect(bad.detail, min(bad.left, taken.Remaining))
+		return EnrolledFactor{}, err
 	}
 	// One authenticator app, one number: the new one takes the place of the old.
 	for _, old := range st.Factors {
@@ -303,7 +294,7 @@ func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in P
 		}
 		step, ok := totp.Verify(string(secret), in.Code, s.now(), f.LastStep)
 		if !ok {
-			return &wrong{"wrong_code", "This code is not the one that the app shows now.", failuresLimit}, nil
+			return incorrect("wrong_code", "This code is not the one that the app shows now.", failuresLimit), nil
 		}
 		change.LastStep = step
 		return nil, nil
@@ -315,15 +306,12 @@ func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in P
 		if err != nil {
 			return nil, err
 		}
-		made, right, left, err := s.opens(ctx, c.ApplicationID, live.ID, in.Code)
+		made, err := s.try(ctx, c.ApplicationID, live.ID)
 		if err != nil {
 			return nil, err
 		}
-		if !right {
-			return &wrong{"wrong_code", "This code is not the one that was sent.", left}, nil
-		}
 		change.CodeID = made.ID
-		return nil, nil
+		return s.opens(&made, in.Code)
 	case KindPasskey:
 		return s.finishPasskey(c, f, in.Credential, change)
 	default:
@@ -407,28 +395,56 @@ func (s *Service) judgeTOTP(ctx context.Context, c *Caller, typed string, p *rea
 			return nil, refuse(CodeCodeExpired, "This code was used already. Wait for the one that the app shows next.")
 		}
 	}
-	return &wrong{"wrong_code", "This code is not the one that the app shows now, or was used already.", failuresLimit}, nil
+	return incorrect("wrong_code", "This code is not the one that the app shows now, or was used already.", failuresLimit), nil
 }
 
-// judgeBackup compares with every code that is left, whichever it is, so that
-// time does not tell.
-func (s *Service) judgeBackup(ctx context.Context, c *Caller, typed string, p *reauth.Proven, won *Success) (*wrong, error) {
+// judgeBackup compares with every code, whichever it is, so that time does not
+// tell.
+func (s *Service) judgeBackup(ctx context.Context, c *Caller, rv *Reverification, typed string, p *reauth.Proven, won *Success) (*wrong, error) {
 	plain, ok := code.Backup(typed)
 	hash, err := s.backupHash(c, plain)
 	if err != nil {
 		return nil, err
 	}
-	left, err := s.Store.UnusedBackupCodes(ctx, c.ApplicationID, c.UserID)
+	list, err := s.Store.BackupCodes(ctx, c.ApplicationID, c.UserID)
 	if err != nil {
 		return nil, err
 	}
-	for i := range left {
-		if hmac.Equal(left[i].Hash, hash) && ok {
-			won.BackupCode, p.Ref = &left[i], left[i].FactorID
+	var found *BackupUse
+	for i := range list {
+		if hmac.Equal(list[i].Hash, hash) && ok {
+			found = &list[i]
 		}
 	}
-	if won.BackupCode == nil {
-		return &wrong{"wrong_code", "This is none of the backup codes that are left.", failuresLimit}, nil
+	switch {
+	case found != nil && found.UsedAt.IsZero():
+		won.BackupCode, p.Ref = found, found.FactorID
+		return nil, nil
+	case found != nil:
+		if err := s.pressedTwice(ctx, rv, found); err != nil {
+			return nil, err
+		}
 	}
-	return nil, nil
+	return incorrect("wrong_code", "This is none of the backup codes that are left.", failuresLimit), nil
+}
+
+// pressedTwice refuses a backup code that was used for this reverification a
+// moment ago, which is no guess. The reverification is read again: the first
+// press may have come since.
+func (s *Service) pressedTwice(ctx context.Context, rv *Reverification, used *BackupUse) error {
+	now, err := s.Store.Reverification(ctx, rv.Who, rv.ID)
+	if err != nil {
+		return err
+	}
+	here := slices.ContainsFunc(now.Proven, func(p reauth.Proven) bool {
+		return p.Factor == reauth.BackupCode && p.Ref == used.FactorID && p.At.Equal(used.UsedAt)
+	})
+	switch {
+	case !here:
+		return nil
+	case !now.CompletedAt.IsZero():
+		return alreadyComplete()
+	default:
+		return refuse(CodeCodeExpired, "This code was used already, a moment ago. Go on with what is still missing.")
+	}
 }

@@ -17,7 +17,7 @@ import (
 // IdentityProvider sends users to their application's OpenID provider. See
 // package idp.
 type IdentityProvider interface {
-	Start(ctx context.Context, p *idp.Provider, hint idp.Hint) (idp.Trip, error)
+	Start(ctx context.Context, p *idp.Provider, statePrefix string) (idp.Trip, error)
 	Finish(ctx context.Context, p *idp.Provider, trip idp.Trip, query url.Values, want idp.Want) (idp.Result, error)
 }
 
@@ -55,11 +55,13 @@ func (s *Service) prepareIdentity(ctx context.Context, c *Caller, rv *Reverifica
 		return Prepared{}, err
 	}
 	now := s.now()
-	err = s.keep(ctx, rv, trip{Ticket: hash, ReturnTo: returnTo, DeviceID: c.DeviceID, IPPrefix: c.IPPrefix, At: now})
+	was := trip{Ticket: hash, ReturnTo: returnTo, DeviceID: c.DeviceID, IPPrefix: c.IPPrefix, At: now}
+	err = s.keep(ctx, c, rv, was)
 	return Prepared{URL: s.BaseURL + PathStart + c.Tenant.Slug + "." + rv.ID + "." + token, ExpiresAt: now.Add(ticketValidity)}, err
 }
 
-func (s *Service) keep(ctx context.Context, rv *Reverification, t trip) error {
+// keep keeps a trip, whichever step it is at.
+func (s *Service) keep(ctx context.Context, c *Caller, rv *Reverification, t trip) error {
 	text, err := json.Marshal(t)
 	if err != nil {
 		return err
@@ -68,12 +70,19 @@ func (s *Service) keep(ctx context.Context, rv *Reverification, t trip) error {
 	if err != nil {
 		return err
 	}
-	return s.prepare(ctx, rv, sealed)
+	return s.prepare(ctx, c, rv, reauth.IDP, sealed)
 }
 
-// prepare keeps a challenge. The reverification may have ended meanwhile.
-func (s *Service) prepare(ctx context.Context, rv *Reverification, sealed consent.Sealed) error {
-	err := s.Store.Prepare(ctx, rv.Who, rv.ID, sealed)
+// prepare keeps a challenge, with its line of audit as far as there is room. The
+// reverification may have ended meanwhile.
+func (s *Service) prepare(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, sealed consent.Sealed) error {
+	var lines []Audit
+	if ok, err := s.mayNote(ctx, c); err != nil {
+		return err
+	} else if ok {
+		lines = append(lines, s.about(c, ActionChallenged, rv, f))
+	}
+	err := s.Store.Prepare(ctx, rv.Who, rv.ID, sealed, lines...)
 	if errors.Is(err, consent.ErrNotFound) {
 		return refuse(CodeReverificationEnded, "This reverification is complete, or has ended meanwhile. Begin a new one.")
 	}
@@ -140,17 +149,14 @@ func (s *Service) StartTrip(ctx context.Context, ticket string) (uri, cookie str
 	if taken, err := s.Store.TakePrepared(ctx, rv.Who, rv.ID); err != nil || !hmac.Equal(taken, rv.Prepared) {
 		return "", "", errors.Join(gone, err) // another one was prepared meanwhile
 	}
-	hint := idp.Hint{StatePrefix: t.Slug + "." + rv.ID + "."}
-	if st, err := s.standing(ctx, rv.Who); err == nil {
-		hint.LoginHint = st.User.Email
-	}
-	begun, err := s.Identity.Start(ctx, s.provider(t), hint)
+	begun, err := s.Identity.Start(ctx, s.provider(t), t.Slug+"."+rv.ID+".")
 	if err != nil {
 		return "", "", identityFailed(err)
 	}
 	cookie, was.Binding = idp.NewBinding()
 	was.Ticket, was.State, was.Nonce, was.Verifier, was.At = nil, begun.State, begun.Nonce, begun.Verifier, s.now()
-	return begun.URL, cookie, s.keep(ctx, &rv, was)
+	c := &Caller{Tenant: t, Who: rv.Who, DeviceID: was.DeviceID, IPPrefix: was.IPPrefix}
+	return begun.URL, cookie, s.keep(ctx, c, &rv, was)
 }
 
 // Returned is where a browser goes on that came back.
@@ -192,21 +198,15 @@ func (s *Service) finishTrip(ctx context.Context, c *Caller, rv *Reverification,
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	at, taken, err := s.guess(ctx, c, &st.Failures)
+	line := s.about(c, ActionSucceeded, rv, reauth.IDP)
+	var result idp.Result
+	at, err := s.weigh(ctx, c, &st, line, func() (_ *wrong, err error) {
+		result, err = s.Identity.Finish(ctx, s.provider(c.Tenant), idp.Trip{State: was.State, Nonce: was.Nonce, Verifier: was.Verifier}, query,
+			idp.Want{Subject: c.UserID, NotBefore: was.At})
+		return identityWrong(err)
+	})
 	if err != nil {
 		return View{}, err
-	}
-	line := s.audit(c, ActionSucceeded)
-	line.Factor, line.Level, line.Operation, line.Subject = reauth.IDP, rv.Level, rv.Operation, rv.ID
-	result, err := s.Identity.Finish(ctx, s.provider(c.Tenant), idp.Trip{State: was.State, Nonce: was.Nonce, Verifier: was.Verifier}, query,
-		idp.Want{Subject: c.UserID, NotBefore: was.At})
-	if err != nil {
-		answer := identityFailed(err)
-		if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, idp.ErrDenied) {
-			return View{}, s.unjudged(ctx, c, at, line, answer)
-		}
-		line.Reason = string(consent.CodeOf(answer))
-		return View{}, errors.Join(s.failed(ctx, c, &st, taken, line), answer)
 	}
 	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line}}
 	// The provider's clock may be a little ahead of ours, or behind it (see
@@ -230,6 +230,19 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// identityWrong tells an answer that is wrong from a visit that came to nothing.
+func identityWrong(err error) (*wrong, error) {
+	if err == nil {
+		return nil, nil
+	}
+	failed := identityFailed(err)
+	var answer *consent.Error
+	if errors.Is(err, idp.ErrUnavailable) || errors.Is(err, idp.ErrDenied) || !errors.As(failed, &answer) {
+		return nil, failed
+	}
+	return &wrong{reason: string(answer.Code), answer: answer}, nil
 }
 
 // identityFailed says what came of a visit to the identity provider.

@@ -49,18 +49,6 @@ func (s *Service) count(ctx context.Context, applicationID, bucket string, read 
 	return reauth.Taken{}, errContended
 }
 
-// guess takes one of the user's failures before anything is compared, so that
-// guesses at the same moment cannot all be the last one. What turns out right
-// is given back (see Success.Refund).
-func (s *Service) guess(ctx context.Context, c *Caller, failures *string) (time.Time, reauth.Taken, error) {
-	at := s.now()
-	taken, err := s.count(ctx, c.ApplicationID, BucketFailures+c.UserID, failures, failuresLimit, failuresPer, at)
-	if err == nil && !taken.OK {
-		err = s.locked(ctx, c, taken)
-	}
-	return at, taken, err
-}
-
 // limit is what somebody ran into, as the audit names it. The set is closed.
 type limit string
 
@@ -71,11 +59,12 @@ const (
 	limitSends  limit = "sends"
 	limitSMS    limit = "sms_budget"
 	limitLocked limit = "locked"
+	limitNotes  limit = "notes" // of lines in the audit; see note
 )
 
 // stretches are how long one line of the audit stands for all of a limit's.
 var stretches = map[limit]time.Duration{
-	limitCalls: CallsPer, limitBegins: beginsPer, limitResend: codeValidity, limitSends: sendsPer, limitSMS: sendsPer, limitLocked: failuresPer,
+	limitCalls: CallsPer, limitBegins: beginsPer, limitResend: codeValidity, limitSends: sendsPer, limitSMS: sendsPer, limitLocked: failuresPer, limitNotes: notesPer,
 }
 
 func (l limit) bucket(userID string) string { return BucketLimited + string(l) + ":" + userID }
@@ -90,6 +79,30 @@ func (s *Service) deniedBy(ctx context.Context, c *Caller, l limit, f reauth.Fac
 	line := s.audit(c, ActionLimited)
 	line.Reason, line.Factor, line.Operation = string(l), f, operation
 	return s.later(ctx, line)
+}
+
+// mayNote reports whether one more line may be written of what a caller can do
+// over and over: it is true notesLimit times in a stretch, so that nobody fills
+// the audit, which is never deleted.
+func (s *Service) mayNote(ctx context.Context, c *Caller) (bool, error) {
+	return s.Store.Take(ctx, c.ApplicationID, limitNotes.bucket(c.UserID), s.now().Truncate(notesPer), 1, notesLimit)
+}
+
+// note records that a caller was refused, as far as there is room, and returns
+// the refusal.
+func (s *Service) note(ctx context.Context, c *Caller, line Audit, refusal error) error {
+	line.Action = ActionDenied
+	if line.Reason == "" {
+		line.Reason = string(consent.CodeOf(refusal))
+	}
+	ok, err := s.mayNote(ctx, c)
+	if err == nil && ok {
+		err = s.later(ctx, line)
+	}
+	if err != nil {
+		return err
+	}
+	return refusal
 }
 
 // admitBegin counts a reverification that begins: each leaves a line in the
@@ -111,30 +124,4 @@ func (s *Service) locked(ctx context.Context, c *Caller, taken reauth.Taken) err
 		return err
 	}
 	return waitUntil(CodeLocked, taken.RetryAt, "Too many wrong answers within an hour. Nothing can be proven until then; it opens by itself.")
-}
-
-// failed records a wrong answer. Where it was the last one, the user is told, by
-// one message an hour however often it opens and locks again.
-func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken reauth.Taken, line Audit) error {
-	line.Action = ActionFailed
-	if taken.Remaining > 0 {
-		return s.Store.Record(ctx, line)
-	}
-	locked := s.audit(c, ActionLocked)
-	locked.Reason = "failures"
-	if err := s.Store.Record(ctx, line, locked); err != nil {
-		return err
-	}
-	first, err := s.Store.Take(ctx, c.ApplicationID, BucketLocked+c.UserID, s.now().Truncate(failuresPer), 1, 1)
-	if err == nil && first {
-		s.Messenger.Tell(Notice{Application: &c.Tenant.Application, User: &st.User, Event: EventLocked, Until: s.now().Add(taken.Reset)})
-	}
-	return err
-}
-
-// incorrect is the answer to a wrong code or password.
-func incorrect(detail string, left int) *consent.Error {
-	e := refuse(CodeFactorIncorrect, detail)
-	e.AttemptsLeft = max(left, 0)
-	return e
 }

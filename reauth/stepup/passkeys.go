@@ -108,7 +108,7 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 	}
 	options, session, err := relying(c.Tenant).BeginAssertion(now, user.Handle, creds, verification)
 	if errors.Is(err, passkey.ErrUnknownCredential) {
-		return Prepared{}, refuse(CodeStrategyUnavailable, "The user has no passkey that does here: this level wants one that verifies them, by a PIN or a finger.")
+		return Prepared{}, s.unavailable(ctx, c, rv, reauth.Passkey, "The user has no passkey that does here: this level wants one that verifies them, by a PIN or a finger.")
 	}
 	if err != nil {
 		return Prepared{}, err
@@ -117,7 +117,7 @@ func (s *Service) preparePasskey(ctx context.Context, c *Caller, st *Standing, r
 	if err != nil {
 		return Prepared{}, err
 	}
-	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.prepare(ctx, rv, sealed)
+	return Prepared{Options: options, ExpiresAt: now.Add(passkey.Window)}, s.prepare(ctx, c, rv, reauth.Passkey, sealed)
 }
 
 func (s *Service) judgePasskey(ctx context.Context, c *Caller, rv *Reverification, answer json.RawMessage, p *reauth.Proven, won *Success) (*wrong, error) {
@@ -165,9 +165,9 @@ func passkeyWrong(err error) (*wrong, error) {
 	case errors.Is(err, passkey.ErrMalformed):
 		return nil, invalid("credential", "credential is not the answer of navigator.credentials in JSON (WebAuthn 5.1.7, toJSON).")
 	case errors.Is(err, passkey.ErrCloned):
-		return &wrong{"passkey_cloned", "This passkey's counter went back: it may have been copied. Remove it and enrol a new one.", failuresLimit}, nil
+		return incorrect("passkey_cloned", "This passkey's counter went back: it may have been copied. Remove it and enrol a new one.", failuresLimit), nil
 	case errors.Is(err, passkey.ErrRefused), errors.Is(err, passkey.ErrUnknownCredential):
-		return &wrong{"wrong_passkey", "This passkey's answer is not good here.", failuresLimit}, nil
+		return incorrect("wrong_passkey", "This passkey's answer is not good here.", failuresLimit), nil
 	default:
 		return nil, err
 	}

@@ -6,6 +6,15 @@ import (
 	"github.com/reconsent/reconsent/consent"
 )
 
+// judgePassword is password as an answer.
+func (s *Service) judgePassword(ctx context.Context, st *Standing, password string) (*wrong, error) {
+	right, err := s.password(ctx, st, password)
+	if err != nil || right {
+		return nil, err
+	}
+	return incorrect("wrong_password", "This password is not the user's.", failuresLimit), nil
+}
+
 // password compares with the user's imported hash. It takes as long where there
 // is none.
 func (s *Service) password(ctx context.Context, st *Standing, password string) (bool, error) {

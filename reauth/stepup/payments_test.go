@@ -130,3 +130,70 @@ func TestAProofOfAPaymentIsBoundToIt(t *testing.T) {
 	_, err = w.Use(ctx(w), w.app.ID, in)
 	w.refused(stepup.CodeProofUsed, err)
 }
+
+// Whoever goes by the lists alone comes to an end: what is listed brings a
+// category that is not there yet.
+func TestThePaymentsListsLeadToTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	lists := func(v stepup.View, first, second []reauth.Factor) {
+		t.Helper()
+		looked, err := w.Look(ctx(w), ada, v.ID)
+		require.NoError(t, err)
+		for _, v := range []stepup.View{v, looked} {
+			assert.Equal(t, first, strategies(v, reauth.First))
+			assert.Equal(t, second, strategies(v, reauth.Second))
+		}
+	}
+	key, _ := w.withPasskey(ada, withPassword)
+	app, _ := w.withTOTP(ada, withPassword)
+	w.withPhone(ada, "+447911123456", withPassword, byTOTP(w, app))
+	mail := w.byCode(ada, reauth.EmailCode)
+
+	v := w.paid(ada, payment)
+	lists(v, []reauth.Factor{reauth.Password, reauth.EmailCode, reauth.Passkey}, []reauth.Factor{reauth.PhoneCode, reauth.TOTP})
+	v = w.paid(ada, payment, mail)
+	require.Equal(t, stepup.NeedsSecond, v.Status)
+	lists(v, []reauth.Factor{reauth.Password, reauth.Passkey}, nil)
+	v, err := w.Attempt(ctx(w), ada, v.ID, w.byPasskey(ada, key)(v.ID))
+	require.NoError(t, err)
+	require.Equal(t, stepup.Complete, v.Status)
+	w.advance(time.Hour)
+
+	v = w.paid(ada, payment, withPassword)
+	lists(v, []reauth.Factor{reauth.EmailCode, reauth.Passkey}, []reauth.Factor{reauth.PhoneCode, reauth.TOTP})
+	// What is not listed is judged all the same.
+	v, err = w.Attempt(ctx(w), ada, v.ID, withPassword(""))
+	require.NoError(t, err)
+	assert.Equal(t, stepup.NeedsSecond, v.Status)
+	w.advance(6 * time.Minute)
+	v, err = w.Look(ctx(w), ada, v.ID)
+	require.NoError(t, err)
+	assert.Contains(t, strategies(v, reauth.First), reauth.Password, "it is too long ago, and counts anew")
+
+	// Of other levels nothing is left out.
+	v = w.prove(ada, stepup.Ask{Level: "strict_mfa"}, mail)
+	assert.Contains(t, strategies(v, reauth.Second), reauth.TOTP)
+}
+
+// A key that cannot verify its user is no way to a payment, and is not listed;
+// who has nothing beside it but mail and SMS cannot begin.
+func TestAKeyWithoutVerificationIsNotListed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
+	require.NoError(t, err)
+	key := newAuthenticator(t)
+	key.flags = present
+	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+	require.NoError(t, err)
+	w.advance(time.Minute)
+
+	assert.NotContains(t, strategies(w.paid(ada, payment), reauth.First), reauth.Passkey)
+	assert.Contains(t, strategies(w.begun(ada, stepup.Ask{Level: "medium"}), reauth.First), reauth.Passkey)
+	w.change("ada", func(u *consent.User) { u.PasswordHash = nil })
+	_, err = w.Begin(ctx(w), ada, stepup.Begin{Ask: stepup.Ask{Operation: "pay"}, Details: payment})
+	w.refused(stepup.CodeNoFactorAvailable, err)
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/passkey"
 )
 
 // Status is how far a reverification has come.
@@ -79,7 +80,10 @@ func (s *Service) Begin(ctx context.Context, c *Caller, in Begin) (View, error) 
 	}
 	line := s.audit(c, ActionStarted)
 	line.Level, line.Operation, line.Subject = rv.Level, in.Operation, rv.ID
-	usable := s.usable(c.Tenant, &st)
+	usable, err := s.helpful(ctx, c, &st, &rv, r)
+	if err != nil {
+		return View{}, err
+	}
 	if err := s.reachable(r, &rv, usable); err != nil {
 		line.Action, line.Reason = ActionDenied, string(CodeNoFactorAvailable)
 		if fault := s.Store.Record(ctx, line); fault != nil {
@@ -133,6 +137,29 @@ func (rv *Reverification) status(r reauth.Requirement, now time.Time) Status {
 	}
 }
 
+// helpful lists what the user can go on with. For sca that is only what brings a
+// category that is not there yet: whoever proves two of one by the list would
+// not come to an end. There a passkey has to verify its user.
+func (s *Service) helpful(ctx context.Context, c *Caller, st *Standing, rv *Reverification, r reauth.Requirement) ([]reauth.Usable, error) {
+	list := s.usable(c.Tenant, st)
+	if !r.SCA {
+		return list, nil
+	}
+	verifies := false
+	if slices.ContainsFunc(list, func(u reauth.Usable) bool { return u.Strategy == reauth.Passkey }) {
+		_, creds, err := s.passkeys(ctx, c.Who)
+		if err != nil {
+			return nil, err
+		}
+		verifies = slices.ContainsFunc(creds, func(k passkey.Credential) bool { return k.UserVerified })
+	}
+	now := s.now()
+	a, enrolment := reauth.AgesOf(rv.Proven, now).Answering(rv.CreatedAt, now), reauth.EnrolmentOf(rv.SecondEnrolled)
+	return slices.DeleteFunc(list, func(u reauth.Usable) bool {
+		return u.Strategy == reauth.Passkey && !verifies || !reauth.Helps(a, enrolment, r, u.Strategy, u.Role)
+	}), nil
+}
+
 func (rv *Reverification) provenAs(r reauth.Role) bool {
 	return slices.ContainsFunc(rv.Proven, func(p reauth.Proven) bool { return p.Role == r })
 }
@@ -153,7 +180,7 @@ func (s *Service) Look(ctx context.Context, c *Caller, id string) (View, error) 
 func (s *Service) reverification(ctx context.Context, c *Caller, id string) (Reverification, reauth.Requirement, error) {
 	rv, err := s.Store.Reverification(ctx, c.Who, id)
 	if errors.Is(err, consent.ErrNotFound) {
-		return rv, reauth.Requirement{}, refuse(CodeReverificationNotFound, "This session has no reverification with this id.")
+		return rv, reauth.Requirement{}, s.notTheirs(ctx, c, id)
 	}
 	if err != nil {
 		return rv, reauth.Requirement{}, err
@@ -163,6 +190,22 @@ func (s *Service) reverification(ctx context.Context, c *Caller, id string) (Rev
 	}
 	r, err := reauth.ParseRequirement(rv.Level)
 	return rv, r, err
+}
+
+// notTheirs answers alike for what is another user's or session's and for what
+// is not there. Only the audit tells them apart.
+func (s *Service) notTheirs(ctx context.Context, c *Caller, id string) error {
+	unknown := refuse(CodeReverificationNotFound, "This session has no reverification with this id.")
+	_, err := s.Store.ReverificationByID(ctx, c.ApplicationID, id)
+	if errors.Is(err, consent.ErrNotFound) {
+		return unknown
+	}
+	if err != nil {
+		return err
+	}
+	line := s.audit(c, ActionDenied)
+	line.Reason, line.Subject = "not_theirs", id
+	return s.note(ctx, c, line, unknown)
 }
 
 func (s *Service) view(ctx context.Context, c *Caller, st *Standing, rv *Reverification) (View, error) {
@@ -175,8 +218,8 @@ func (s *Service) view(ctx context.Context, c *Caller, st *Standing, rv *Reverif
 		return v, err
 	}
 	if v.Status != Complete {
-		v.Usable = s.usable(c.Tenant, st)
-		return v, nil
+		v.Usable, err = s.helpful(ctx, c, st, rv, r)
+		return v, err
 	}
 	v.Proof, err = s.proofOf(ctx, c, st, rv, r)
 	return v, err
@@ -239,6 +282,10 @@ func (s *Service) Prepare(ctx context.Context, c *Caller, id string, f reauth.Fa
 	return v, p, err
 }
 
+func alreadyComplete() *consent.Error {
+	return refuse(CodeReverificationEnded, "This reverification is complete. Begin a new one.")
+}
+
 // step reads what a step is about, and in which role a strategy counts there.
 func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Factor) (Standing, Reverification, reauth.Requirement, reauth.Role, error) {
 	st, err := s.standing(ctx, c.Who)
@@ -252,7 +299,7 @@ func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Facto
 	now := s.now()
 	status := rv.status(r, now)
 	if status == Complete {
-		return st, rv, r, "", refuse(CodeReverificationEnded, "This reverification is complete. Begin a new one.")
+		return st, rv, r, "", alreadyComplete()
 	}
 	if rv.SecondEnrolled != st.second() {
 		return st, rv, r, "", refuse(CodeReverificationEnded, "The user's factors have changed. Begin a new reverification.")
@@ -270,9 +317,23 @@ func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Facto
 		role = role.Other()
 	}
 	if !fits(role) {
-		return st, rv, r, "", refuse(CodeStrategyUnavailable, "This strategy does not help here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which do.")
+		return st, rv, r, "", s.unavailable(ctx, c, &rv, f, "This strategy does not help here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which do.")
 	}
 	return st, rv, r, role, nil
+}
+
+// about begins a line about a factor of a reverification.
+func (s *Service) about(c *Caller, a Action, rv *Reverification, f reauth.Factor) Audit {
+	line := s.audit(c, a)
+	line.Factor, line.Level, line.Operation, line.Subject = f, rv.Level, rv.Operation, rv.ID
+	return line
+}
+
+func (s *Service) unavailable(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, detail string) error {
+	if !f.MayBe(reauth.First) && !f.MayBe(reauth.Second) {
+		f = "" // what somebody sent is no word of the audit
+	}
+	return s.note(ctx, c, s.about(c, ActionDenied, rv, f), refuse(CodeStrategyUnavailable, detail))
 }
 
 func (s *Service) prepareCode(ctx context.Context, c *Caller, st *Standing, rv *Reverification, f reauth.Factor, role reauth.Role) (Prepared, error) {
@@ -304,24 +365,12 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
-	at, taken, err := s.guess(ctx, c, &st.Failures)
+	line := s.about(c, ActionSucceeded, &rv, in.Strategy)
+	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, CodeID: codeID, RefundFrom: BucketFailures + c.UserID, Log: []Audit{line}}
+	proven := reauth.Proven{Factor: in.Strategy, Role: role, At: won.At}
+	won.Refund, err = s.weigh(ctx, c, &st, line, func() (*wrong, error) { return s.judge(ctx, c, &st, &rv, in, &proven, &won) })
 	if err != nil {
 		return View{}, err
-	}
-	line := s.audit(c, ActionSucceeded)
-	line.Factor, line.Level, line.Operation, line.Subject = in.Strategy, rv.Level, rv.Operation, rv.ID
-	won := Success{Who: c.Who, At: s.now(), ReverificationID: rv.ID, CodeID: codeID, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line}}
-	proven := reauth.Proven{Factor: in.Strategy, Role: role, At: won.At}
-	wrong, err := s.judge(ctx, c, &st, &rv, in, &proven, &won)
-	if err != nil {
-		return View{}, s.unjudged(ctx, c, at, line, err)
-	}
-	if wrong != nil {
-		line.Reason = wrong.reason
-		if err := s.failed(ctx, c, &st, taken, line); err != nil {
-			return View{}, err
-		}
-		return View{}, incorrect(wrong.detail, min(wrong.left, taken.Remaining))
 	}
 	return s.succeed(ctx, c, &st, &rv, r, proven, won)
 }
@@ -378,29 +427,18 @@ func (s *Service) answerable(ctx context.Context, c *Caller, rv *Reverification,
 	return "", nil
 }
 
-// wrong is why an answer does not count.
-type wrong struct {
-	reason string // for the audit
-	detail string
-	left   int
-}
-
 // judge compares an answer with what it has to be, and fills in what it uses
 // up. Faults that say nothing about the person come back as errors.
 func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reverification, in Proof, p *reauth.Proven, won *Success) (*wrong, error) {
 	switch in.Strategy {
 	case reauth.Password:
-		right, err := s.password(ctx, st, in.Password)
-		if err != nil || right {
-			return nil, err
-		}
-		return &wrong{"wrong_password", "This password is not the user's.", failuresLimit}, nil
+		return s.judgePassword(ctx, st, in.Password)
 	case reauth.EmailCode, reauth.PhoneCode:
 		return s.judgeCode(ctx, c, st, in, p, won)
 	case reauth.TOTP:
 		return s.judgeTOTP(ctx, c, in.Code, p, won)
 	case reauth.BackupCode:
-		return s.judgeBackup(ctx, c, in.Code, p, won)
+		return s.judgeBackup(ctx, c, rv, in.Code, p, won)
 	case reauth.Passkey:
 		return s.judgePasskey(ctx, c, rv, in.Credential, p, won)
 	default: // IDP comes back by the browser
@@ -409,53 +447,10 @@ func (s *Service) judge(ctx context.Context, c *Caller, st *Standing, rv *Reveri
 }
 
 func (s *Service) judgeCode(ctx context.Context, c *Caller, st *Standing, in Proof, p *reauth.Proven, won *Success) (*wrong, error) {
-	made, right, left, err := s.opens(ctx, c.ApplicationID, won.CodeID, in.Code)
+	made, err := s.try(ctx, c.ApplicationID, won.CodeID)
 	if err != nil {
 		return nil, err
 	}
-	if !right {
-		return &wrong{"wrong_code", "This code is not the one that was sent.", left}, nil
-	}
-	if err := s.stillBound(c, st, &made); err != nil {
-		return nil, err
-	}
 	p.Ref = refOf(made.AddressHash)
-	return nil, nil
-}
-
-// unjudged records an answer that could not be compared with anything, which
-// is no failure of the user's.
-func (s *Service) unjudged(ctx context.Context, c *Caller, at time.Time, line Audit, cause error) error {
-	if code := consent.CodeOf(cause); code != "" {
-		line.Action, line.Reason = ActionDenied, string(code)
-		cause = errors.Join(s.Store.Record(ctx, line), cause)
-	}
-	return s.giveBack(ctx, c, BucketFailures+c.UserID, at, cause)
-}
-
-// giveBack takes a stamp out of a window: what it was for did not happen. cause
-// is why, and comes back.
-func (s *Service) giveBack(ctx context.Context, c *Caller, bucket string, at time.Time, cause error) error {
-	for range swapTries {
-		text, err := s.Store.Window(ctx, c.ApplicationID, bucket)
-		if err != nil {
-			return errors.Join(cause, err)
-		}
-		w, err := reauth.ParseWindow(text)
-		if err != nil {
-			return errors.Join(cause, err)
-		}
-		next := w.GiveBack(at)
-		if next.Equal(w) {
-			return cause
-		}
-		swapped, err := s.Store.SwapWindow(ctx, c.ApplicationID, bucket, text, next.String(), s.now())
-		if err != nil {
-			return errors.Join(cause, err)
-		}
-		if swapped {
-			return cause
-		}
-	}
-	return cause
+	return s.judgeSent(c, st, &made, in.Code)
 }

@@ -447,3 +447,40 @@ func TestAProofEndsWithTheWindowOfItsLevel(t *testing.T) {
 		assert.Equal(t, tt.life, said.ExpiresAt.Sub(said.IssuedAt), tt.ask.Level)
 	}
 }
+
+// Asking again for a proof makes it neither younger nor longer, whatever was
+// proven since; and all copies are used up by one use.
+func TestAProofThatIsAskedForAgainIsTheSame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	app, _ := w.withTOTP(ada, withPassword)
+	w.advance(time.Hour)
+	for _, level := range []string{"strict", "critical"} {
+		w.advance(time.Hour)
+		v := w.prove(ada, stepup.Ask{Level: level, Operation: "transfer"}, byTOTP(w, app))
+		require.Equal(t, stepup.Complete, v.Status)
+		first := w.claims(v.Proof)
+		var again stepup.View
+		for range 9 {
+			w.advance(time.Minute)
+			w.prove(ada, stepup.Ask{Level: "strict_mfa"}, withPassword, byTOTP(w, app))
+			var err error
+			again, err = w.another().Look(ctx(w), ada, v.ID)
+			require.NoError(t, err)
+			said := w.claims(again.Proof)
+			for _, f := range said.Factors {
+				assert.Contains(t, first.Factors, f, "nothing that came later")
+			}
+			// What the session has proven anew is left out: that is less, not more.
+			said.Factors, said.AMR, said.FVA = first.Factors, first.AMR, first.FVA
+			assert.Equal(t, first, said, level)
+		}
+		w.good(use(again.Proof, "transfer"))
+		_, err := w.Use(ctx(w), w.app.ID, use(v.Proof, "transfer"))
+		w.refused(stepup.CodeProofUsed, err)
+		again, err = w.Look(ctx(w), ada, v.ID)
+		require.NoError(t, err)
+		assert.Empty(t, again.Proof)
+	}
+}

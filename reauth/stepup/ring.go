@@ -126,7 +126,8 @@ func (s *Service) JWKS(ctx context.Context) ([]byte, time.Duration, error) {
 }
 
 // proofOf writes the proof of a complete reverification: the same one however
-// often it is asked for. It is empty once that has expired, was used, or has
+// often it is asked for, but for what else the session had proven by then and has
+// proven anew since, which is left out. It is empty once that has expired, was used, or has
 // ended.
 func (s *Service) proofOf(ctx context.Context, c *Caller, st *Standing, rv *Reverification, r reauth.Requirement) (string, error) {
 	if r.Nothing() {

@@ -229,28 +229,39 @@ func (s *Service) codeMAC(c *Code, digits string) ([]byte, error) {
 	return s.Keys.Fingerprint(purposeCode, in.MACInput(digits))
 }
 
-// opens takes one of a code's tries and compares what was typed. A code that is
-// gone, or whose tries are taken, is answered as such; what is wrong comes back
-// as false with the tries that are left.
-func (s *Service) opens(ctx context.Context, applicationID, id, typed string) (c Code, right bool, left int, err error) {
-	c, err = s.Store.TryCode(ctx, applicationID, id, s.now())
+// try takes one of a code's tries, before it is compared. A code that is gone,
+// or whose tries are taken, is answered as such.
+func (s *Service) try(ctx context.Context, applicationID, id string) (Code, error) {
+	c, err := s.Store.TryCode(ctx, applicationID, id, s.now())
 	switch {
 	case errors.Is(err, consent.ErrNotFound):
-		return c, false, 0, refuse(CodeCodeExpired, "This code is no longer good: it was used, has expired, or was followed by another. Ask for a new one.")
+		err = refuse(CodeCodeExpired, "This code is no longer good: it was used, has expired, or was followed by another. Ask for a new one.")
 	case errors.Is(err, consent.ErrClaimLost):
-		return c, false, 0, waitUntil(CodeLocked, c.CreatedAt.Add(codeValidity), "This code was guessed at too often. Ask for a new one when the time is over.")
-	case err != nil:
-		return c, false, 0, err
+		err = waitUntil(CodeLocked, c.CreatedAt.Add(codeValidity), "This code was guessed at too often. Ask for a new one when the time is over.")
 	}
+	return c, err
+}
+
+// opens compares a code, one of whose tries was taken, with what was typed.
+func (s *Service) opens(c *Code, typed string) (*wrong, error) {
 	digits, ok := code.Digits(typed, code.Length)
 	if !ok {
 		digits = "" // compared all the same, so that it takes as long
 	}
-	mac, err := s.codeMAC(&c, digits)
-	if err != nil {
-		return c, false, 0, err
+	mac, err := s.codeMAC(c, digits)
+	if err != nil || hmac.Equal(mac, c.MAC) && ok && !c.Hollow {
+		return nil, err
 	}
-	return c, hmac.Equal(mac, c.MAC) && ok && !c.Hollow, MaxTries - c.Tries, nil
+	return incorrect("wrong_code", "This code is not the one that was sent.", MaxTries-c.Tries), nil
+}
+
+// judgeSent is opens for a code that went to an address of the user's, which it
+// still has to be.
+func (s *Service) judgeSent(c *Caller, st *Standing, made *Code, typed string) (*wrong, error) {
+	if bad, err := s.opens(made, typed); bad != nil || err != nil {
+		return bad, err
+	}
+	return nil, s.stillBound(c, st, made)
 }
 
 // role is as what a code to an address counts: the number that is enrolled as a

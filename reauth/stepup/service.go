@@ -130,6 +130,8 @@ const (
 	sendsPer      = time.Hour
 	beginsLimit   = 100
 	beginsPer     = 10 * time.Minute
+	notesLimit    = 100
+	notesPer      = 10 * time.Minute
 )
 
 // Pauses between two codes, by who asks (reauth-wire.md 7).

@@ -264,6 +264,7 @@ type FactorStep struct {
 type BackupUse struct {
 	FactorID string
 	Hash     []byte
+	UsedAt   time.Time // zero: it is left
 }
 
 // StepKind is what a step token stands for.
@@ -328,8 +329,8 @@ type FactorStore interface {
 	Factor(ctx context.Context, applicationID, userID, id string) (FactorRecord, error)
 	// FactorRecords returns a user's factors of a kind, oldest first.
 	FactorRecords(ctx context.Context, applicationID, userID string, kind FactorKind) ([]FactorRecord, error)
-	// UnusedBackupCodes returns the hashes of a user's codes that are left.
-	UnusedBackupCodes(ctx context.Context, applicationID, userID string) ([]BackupUse, error)
+	// BackupCodes returns a user's codes, those that were used too.
+	BackupCodes(ctx context.Context, applicationID, userID string) ([]BackupUse, error)
 	ChangeFactors(ctx context.Context, c FactorChange) error
 }
 

@@ -408,25 +408,15 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 	if err != nil {
 		return Used{}, err
 	}
-	made, right, left, err := s.opens(ctx, c.ApplicationID, live.ID, in.Code)
+	made, err := s.try(ctx, c.ApplicationID, live.ID)
 	if err != nil {
 		return Used{}, s.unopened(ctx, c, &made, err)
 	}
-	at, taken, err := s.guess(ctx, c, &st.Failures)
-	if err != nil {
-		return Used{}, err
-	}
 	line := s.audit(c, ActionSucceeded)
 	line.Factor, line.Operation, line.Subject = made.Factor, in.Operation, made.ID
-	if !right {
-		line.Reason = "wrong_code"
-		if err := s.failed(ctx, c, st, taken, line); err != nil {
-			return Used{}, err
-		}
-		return Used{}, incorrect("This code is not the one that was sent.", min(left, taken.Remaining))
-	}
-	if err := s.stillBound(c, st, &made); err != nil {
-		return Used{}, s.unjudged(ctx, c, at, line, err)
+	at, err := s.weigh(ctx, c, st, line, func() (*wrong, error) { return s.judgeSent(c, st, &made, in.Code) })
+	if err != nil {
+		return Used{}, err
 	}
 	done := s.audit(c, ActionProofUsed)
 	done.Operation, done.Reason, done.Factor = in.Operation, "code", made.Factor

@@ -165,6 +165,9 @@ var factorTests = []test{
 		require.NoError(w, use(next.ID, "c\x00\xff"))
 		require.ErrorIs(w, use(next.ID, "c\x00\xff"), consent.ErrClaimLost)
 		assert.Equal(w, []string{"b"}, w.unused(w.who))
+		all, err := w.s.BackupCodes(w.Context(), w.who.ApplicationID, w.who.UserID)
+		require.NoError(w, err)
+		assert.Equal(w, []stepup.BackupUse{{FactorID: next.ID, Hash: []byte("b")}, {FactorID: next.ID, Hash: []byte("c\x00\xff"), UsedAt: at(time.Minute)}}, all)
 	}},
 	{"Factor/what was proven by one that is gone counts nowhere", func(w *world) {
 		there, other := elsewhere(w.who), w.user(w.who.ApplicationID)

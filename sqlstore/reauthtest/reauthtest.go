@@ -29,7 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	s := open(t)
 	for _, group := range [][]test{
 		settingsTests, standingTests, windowTests, codeTests, reverificationTests, successTests, factorTests,
-		proofTests, keyTests, auditTests, clearTests, eraseTests, tidyTests, isolationTests, byteTests, raceTests,
+		proofTests, keyTests, auditTests, clearTests, contactTests, eraseTests, tidyTests, isolationTests, byteTests, raceTests,
 	} {
 		for _, tt := range group {
 			t.Run(tt.name, func(t *testing.T) { tt.run(newWorld(t, s)) })
@@ -190,11 +190,13 @@ func (w *world) lookFactor(f stepup.FactorRecord) stepup.FactorRecord {
 
 func (w *world) unused(who stepup.Who) []string {
 	w.Helper()
-	list, err := w.s.UnusedBackupCodes(w.Context(), who.ApplicationID, who.UserID)
+	list, err := w.s.BackupCodes(w.Context(), who.ApplicationID, who.UserID)
 	require.NoError(w, err)
 	hashes := []string{}
 	for _, b := range list {
-		hashes = append(hashes, string(b.Hash))
+		if b.UsedAt.IsZero() {
+			hashes = append(hashes, string(b.Hash))
+		}
 	}
 	return hashes
 }
