@@ -117,7 +117,7 @@ func TestABatchThatIsCalledOffRecordsWhatWasAccepted(t *testing.T) {
 
 func TestAnAcceptanceIsRecordedAtOnce(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together)
+	ids := d.batchOf(recordEach)
 	recorded := 0
 	d.reg.finish = func() error { recorded++; return nil }
 	d.post.during = func() {
@@ -126,7 +126,7 @@ func TestAnAcceptanceIsRecordedAtOnce(t *testing.T) {
 	}
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Equal(t, 2, recorded)
-	assert.Len(t, d.post.sent, together)
+	assert.Len(t, d.post.sent, recordEach)
 }
 
 func TestWhatCannotBeRecordedOfOneIsRecordedOfTheOthers(t *testing.T) {
@@ -200,6 +200,24 @@ func TestWhoReconsentedWhileOthersWereWrittenToIsNotReminded(t *testing.T) {
 	held := d.digest(ids[4])
 	assert.Equal(t, d.gate.until, held.DueAt)
 	assert.Zero(t, held.Tries)
+}
+
+// TestWhatIsAcceptedIsSoonOnRecord: the clock stands still, so it is their number
+// that counts. What is not on record is sent again where a process dies.
+func TestWhatIsAcceptedIsSoonOnRecord(t *testing.T) {
+	d := newDesk(t)
+	ids := d.batchOf(together)
+	sent, most := 0, 0
+	var during func()
+	during = func() {
+		sent++
+		most = max(most, sent-d.states(ids)[consent.DigestSent])
+		d.post.during = during
+	}
+	d.post.during = during
+	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
+	assert.Equal(t, recordEach, most)
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together}, d.states(ids))
 }
 
 func TestTheLookIsNewOnlyWhereItHasGrownOld(t *testing.T) {

@@ -139,6 +139,9 @@ const (
 	// that a job has. The look is done once more where sending takes long, and
 	// what was accepted is recorded without waiting for the rest.
 	together = consent.DigestBatch
+	// recordEach is how many messages may be accepted before that is recorded: so
+	// many are sent again, under the same Message-ID, where a process dies.
+	recordEach = 10
 	// recordAfter is how long an acceptance goes unrecorded at most, but for the
 	// message that is being sent.
 	recordAfter = 100 * time.Millisecond

@@ -122,9 +122,9 @@ func (r *record) finishUnreachable(ctx context.Context, p *parcel, state consent
 	return nil
 }
 
-// writeIfDue writes what has been gathered for long enough.
+// writeIfDue writes what has been gathered for long enough, or is enough.
 func (r *record) writeIfDue(ctx context.Context) {
-	if now := r.now(); now.Sub(r.last) >= recordAfter {
+	if now := r.now(); len(r.ended) >= recordEach || now.Sub(r.last) >= recordAfter {
 		r.finish(ctx)
 		r.last = now
 	}

@@ -52,7 +52,7 @@ func chaosTrials() []trial {
 }
 
 // unrecorded is how many mails of one process can have been accepted, and that
-// not be on record: each worker records ten at a time; see notify.
+// not be on record: each worker records ten at a time (recordEach of notify).
 const unrecorded = 10 * mailWorkers
 
 // inHand is how many mails the jobs of one process are about.
