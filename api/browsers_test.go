@@ -6,9 +6,10 @@ import (
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // userRoutes are the calls that users' pages make.

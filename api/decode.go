@@ -56,8 +56,8 @@ func decodeAs(c *gin.Context, v any, optional bool, types ...string) error {
 	if !utf8.Valid(body) || halfPair.Match(wholePair.ReplaceAll(body, nil)) {
 		return invalidRequest("", "The body is not valid UTF-8.")
 	}
-	if name, twice := givenTwice(body); twice {
-		return invalidRequest(name, fmt.Sprintf("%q is given twice.", name))
+	if err := wellNamed(body); err != nil {
+		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if len(types) == 1 {

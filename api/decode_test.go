@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,6 +22,8 @@ func TestANameThatIsGivenTwiceIsRefused(t *testing.T) {
 		{"an object", "/v1/reverifications", `{"details":{"payee":"a"},"details":null,"level":"sca"}`, "details"},
 		{"in what is opaque", "/v1/reverifications/" + id + "/attempt", `{"strategy":"passkey","credential":{"x":[{"id":"a","id":"b"}]}}`, "credential.x.id"},
 		{"of an attempt", "/v1/reverifications/" + id + "/attempt", `{"strategy":"password","password":"x","password":"` + adasWord + `"}`, "password"},
+		{"beside a name that is empty", "/v1/reverifications/" + id + "/attempt", `{"strategy":"passkey","credential":[{"":"x","id":"a","id":"b"}]}`, "credential.id"},
+		{"an empty name", "/v1/reverifications/" + id + "/attempt", `{"strategy":"passkey","credential":{"":"a","x":{"":"b","":"c"}}}`, "credential.x."},
 		{"of a factor", "/v1/factors/totp", `{"label":"a","label":"b"}`, "label"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -46,10 +50,33 @@ func TestANameThatIsGivenTwiceIsRefused(t *testing.T) {
 		w.faulty(w.do("POST", path, body, w.vendors()), 400, "invalid_argument", 3)
 	}
 	w.faulty(w.do("POST", "/auth/v1/user/reauthenticate", `{"verify_opt":"email_code","verify_opt":"phone_code"}`, w.vendors()), 400, "invalid_argument", 4001)
+	w.faulty(w.do("POST", "/auth/v1/user/reauthenticate", `{"":"x","verify_opt":"phone_code","verify_opt":"email_code"}`, w.vendors()), 400, "invalid_argument", 4001)
 	assert.Zero(t, w.post.sent())
 
+	assert.Equal(t, 200, w.do("POST", "/auth/v1/user/reauthenticate", `{"":"a","b":"a","c":"a","verify_opt":"email_code"}`, w.vendors()).status, "a value is no name")
 	same := `{"level":"sca","details":{"payee":"level","amount":"1.00","currency":"EUR"}}`
 	assert.Equal(t, 201, w.do("POST", "/v1/reverifications", same, w.ada()).status, "a value is no name, and each object has its own")
+}
+
+// TestAFloodOfNamesTakesLittleMemory: whoever sends it needs no token.
+func TestAFloodOfNamesTakesLittleMemory(t *testing.T) {
+	w := newPeople(t)
+	for name, body := range map[string]string{
+		"deep objects":     strings.Repeat(`{"a":`, 13_000),
+		"deep arrays":      strings.Repeat(`[`, 65_000),
+		"deep long names":  strings.Repeat(`{"`+strings.Repeat("n", 1000)+`":`, 64),
+		"a name of 60 KiB": `{"` + strings.Repeat("é", 15_000) + `":1,"` + strings.Repeat("é", 15_000) + `":2}`,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		a := w.do("POST", "/auth/v1/verification/verify", body, w.vendors())
+		runtime.ReadMemStats(&after)
+		w.faulty(a, 400, "invalid_argument", 3)
+		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20), name)
+		assert.Less(t, len(a.body), 1000, name)
+	}
+	deep := `{"verify_opt":"email_code","x":` + strings.Repeat("[", 62) + strings.Repeat("]", 62) + "}"
+	assert.Equal(t, 200, w.do("POST", "/auth/v1/user/reauthenticate", deep, w.vendors()).status, "as deep as may be")
 }
 
 func TestWhatIsSentIsNamed(t *testing.T) {
@@ -86,6 +113,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{id + "/attempt", `{"strategy":"totp"}`, "code"},
 		{id + "/attempt", `{"strategy":"backup_code"}`, "code"},
 		{id + "/attempt", `{"strategy":"passkey"}`, "credential"},
+		{id + "/attempt", `{"strategy":"passkey","credential":null}`, "credential"},
 		{"/v1/factors/fac_1/verify", `{}`, "strategy"},
 		{"/v1/factors/fac_1/verify", `{"strategy":"totp"}`, "code"},
 	} {

@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"github.com/pquerna/otp/totp"
-	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // strong is ada's header with a proof that lets her change factors.

@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 // reauthenticates are the two addresses of the same call.

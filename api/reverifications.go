@@ -170,7 +170,7 @@ func (a *AttemptRequest) proof() (stepup.Proof, error) {
 			return p, missing("code")
 		}
 	case reauth.Passkey:
-		if len(a.Credential) == 0 {
+		if len(a.Credential) == 0 || string(a.Credential) == "null" {
 			return p, missing("credential")
 		}
 	case reauth.IDP: // the browser brings the answer

@@ -17,7 +17,8 @@ type record struct {
 	*batch
 	ended []consent.Frozen // also what could not be written so far
 	later []consent.Digest
-	last  time.Time // when it was written
+	last  time.Time // when it was written, or that was tried
+	since int       // how many have ended since then
 }
 
 // end ends a message; notices that were still waiting get the outcome.
@@ -31,6 +32,7 @@ func (r *record) end(p *parcel, state consent.DigestState, reason string, rest c
 		}
 	}
 	r.ended, p.done = append(r.ended, consent.Frozen{Digest: d, Notices: notices}), true
+	r.since++
 }
 
 // own leaves out the notices that have gone on in another message.
@@ -124,9 +126,9 @@ func (r *record) finishUnreachable(ctx context.Context, p *parcel, state consent
 
 // writeIfDue writes what has been gathered for long enough, or is enough.
 func (r *record) writeIfDue(ctx context.Context) {
-	if now := r.now(); len(r.ended) >= recordEach || now.Sub(r.last) >= recordAfter {
+	if now := r.now(); r.since >= recordEach || now.Sub(r.last) >= recordAfter {
 		r.finish(ctx)
-		r.last = now
+		r.last, r.since = now, 0
 	}
 }
 

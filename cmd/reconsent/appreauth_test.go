@@ -231,3 +231,27 @@ func TestDevIsADirectoryOfDev(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, left, "none is made by looking")
 }
+
+// TestDevTakesNoOtherRegistry: what was sealed there under other keys would be
+// lost.
+func TestDevTakesNoOtherRegistry(t *testing.T) {
+	url := sqliteFile(t)
+	in, dir := install(t, url), t.TempDir()
+	succeeds(t, in.with("keys", "rotate", "proofs")...)
+	startDev(t, dir)
+	document := written(t, dir, "loose.yaml", "identity: {algorithms: [HS256], secret: "+strings.Repeat("x", 32)+"}\n")
+	for _, tt := range []struct {
+		args []string
+		code int
+		said string
+	}{
+		{[]string{"--dev", dir, "--database-url", url}, exitFailed, "--dev: this registry is not what that dev keeps"},
+		{[]string{"--dev", dir, "--keys", "{}"}, exitUsage, "--dev brings its own keys: leave --keys out"},
+		{[]string{"--dev", ""}, exitUsage, "--dev is empty"},
+	} {
+		r := reconsent(t, in.with(append([]string{"app", "reauth", "acme", "--file", document}, tt.args...)...)...)
+		assert.Equal(t, tt.code, r.code, r.err)
+		assert.Contains(t, r.err, tt.said)
+	}
+	assert.Contains(t, succeeds(t, in.with("app", "reauth", "acme")...), "acme has no settings of re-authentication", "nothing was stored")
+}

@@ -80,11 +80,16 @@ const devFlag = "dev"
 // registry and the keys to it. A deployment has no such directory: there
 // nothing is loosened by it.
 func ofDev(cmd *cobra.Command) (bool, error) {
-	f := cmd.Flags().Lookup(devFlag)
-	if f == nil || f.Value.String() == "" {
+	if !cmd.Flags().Changed(devFlag) {
 		return false, nil
 	}
-	dir := f.Value.String()
+	dir, _ := cmd.Flags().GetString(devFlag)
+	if dir == "" { // a variable that is not set: what is configured is not meant
+		return false, usagef("--%s is empty: name the data directory of 'reconsent dev'", devFlag)
+	}
+	if cmd.Flags().Changed("keys") {
+		return false, usagef("--%s brings its own keys: leave --keys out", devFlag)
+	}
 	path := filepath.Join(dir, memoFile)
 	if _, err := os.Stat(path); err != nil { // to read it would make one
 		return false, usagef("--%s: %s is no data directory of 'reconsent dev': %w", devFlag, dir, err)

@@ -33,6 +33,9 @@ const (
 	// before they take it (RFC 5321 4.5.3.2.6 allows ten minutes). Who hangs up
 	// earlier does not know whether it was taken.
 	finalTimeout = time.Minute
+	// formality bounds what follows a no: answers that say nothing more, and which
+	// some servers leave out.
+	formality = 5 * time.Second
 	// idleFor is how long a connection is kept that nobody needs: less than any
 	// server waits (RFC 5321 4.5.3.2.7 has five minutes).
 	idleFor = time.Minute

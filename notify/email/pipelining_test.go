@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -88,6 +89,10 @@ func (s *scripted) talk(c net.Conn, together int) {
 			answer := s.answers[word]
 			s.mu.Unlock()
 			switch {
+			case strings.HasPrefix(answer, "421"):
+				say(answer)
+				_, _ = io.Copy(io.Discard, r) // it says goodbye, and does not hang up
+				return
 			case word == "EHLO":
 				say("250-here")
 				for _, e := range s.extensions {
@@ -194,5 +199,30 @@ func TestTheFirstNoOfAnEnvelopeCounts(t *testing.T) {
 				assert.Equal(t, 1, greetings)
 			})
 		}
+	}
+}
+
+// TestAGoodbyeIsTheLastWord: some servers leave the connection open after it, and
+// who waited for the other answers would wait until it is too late.
+func TestAGoodbyeIsTheLastWord(t *testing.T) {
+	t.Parallel()
+	for at, answers := range map[step]map[string]string{
+		sender:    {"MAIL": "421 4.7.0 enough"},
+		recipient: {"RCPT": "421 4.7.0 enough"},
+		data:      {"DATA": "421 4.7.0 enough"},
+		end:       {".": "421 4.7.0 enough"},
+	} {
+		t.Run(string(at), func(t *testing.T) {
+			t.Parallel()
+			s := &scripted{extensions: []string{"PIPELINING"}, answers: answers}
+			m := s.serve(t, 3)
+			m.pool.timeout = time.Hour // of no use here, then: nothing may wait for it
+			err := m.Send(t.Context(), message("dgt_1"))
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), string(at)+": 421")
+			assert.NotErrorIs(t, err, notify.ErrRefused)
+			assert.NotErrorIs(t, err, notify.ErrMisconfigured)
+			assert.NotErrorIs(t, err, notify.ErrUnanswered)
+		})
 	}
 }

@@ -294,18 +294,29 @@ func (c *connection) command(group []command) *fault {
 	var first *fault
 	for _, m := range group {
 		_, _, err := t.ReadResponse(m.want)
-		switch {
-		case err == nil && m.at == data && first != nil:
-			// It waits for a mail that it will give to nobody (RFC 2920 3.1).
-			_ = c.finish(t.DotWriter()) // where that fails, the next mail finds it
-		case err != nil && first == nil:
-			first = &fault{m.at, err}
+		if err == nil && m.at == data && first != nil {
+			c.handNothing()
 		}
-		if err != nil && codeOf(err) == 0 {
+		if err == nil {
+			continue
+		}
+		if first == nil {
+			first = &fault{m.at, err}
+			_ = c.smtp.UpdateDeadline(formality)
+		}
+		if code := codeOf(err); code == 0 || code == goodbye {
 			break // nothing more comes
 		}
 	}
 	return first
+}
+
+// handNothing ends a mail that the server waits for, though it will give it to
+// nobody (RFC 2920 3.1). Where that fails, the next mail finds it.
+func (c *connection) handNothing() {
+	if err := c.smtp.Text.DotWriter().Close(); err == nil {
+		_, _, _ = c.smtp.Text.ReadResponse(250)
+	}
 }
 
 // forget has the server forget a mail that it answered no to, and returns what

@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
 func TestDurationsOfSettingsAreText(t *testing.T) {
