@@ -106,6 +106,9 @@ func TestABackendHoldsACodeToItsDevice(t *testing.T) {
 			for range 6 {
 				w.refused(on(use, "device-2"), 403, "proof_mismatch")
 			}
+			passed := backend(w.key)
+			passed.Set("X-Device-Id", "device-2")
+			w.refused(w.do("POST", "/v1/proofs/verify", merge(use, map[string]any{"user_id": "ada", "session_id": "s1"}), passed), 403, "proof_mismatch")
 			assert.Equal(t, 200, on(use, "device-1").status, "none of that used it up, or took a try")
 			use = make(w.vendors())
 			assert.Equal(t, 200, w.use(use).status, "a backend that does not know is not asked")

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -24,7 +25,7 @@ type VerifyRequest struct {
 	Level          string          `json:"level,omitempty" description:"What it takes, beside the operation's own level: the stricter wins"`
 	AfterMinutes   *int            `json:"after_minutes,omitempty" minimum:"1" maximum:"99998"`
 	Details        *reauth.Details `json:"details,omitempty" description:"What the person has to have agreed to"`
-	DeviceID       string          `json:"device_id,omitempty" maxLength:"256" description:"With code or sudo_token: the x-device-id that the user's client sends. Where one came when the code was sent, it has to be the same; left out, it is not compared"`
+	DeviceID       string          `json:"device_id,omitempty" maxLength:"256" description:"With code or sudo_token: the x-device-id that the user's client sends. Where one came when the code was sent, it has to be the same. Left out, a header x-device-id of this request counts, and without it nothing is compared"`
 	IdempotencyKey string          `json:"idempotency_key,omitempty" maxLength:"256" description:"The same within 60 seconds gives the same answer again"`
 }
 
@@ -44,7 +45,7 @@ func (s *Server) verifyProof(c *gin.Context, app *consent.Application) {
 	}
 	used, err := s.reauth.Use(c.Request.Context(), app.ID, stepup.Use{
 		Proof: req.Proof, Code: req.Code, SudoToken: req.SudoToken, UserID: req.UserID, SessionID: req.SessionID, Operation: req.Operation,
-		Level: req.Level, AfterMinutes: req.AfterMinutes, Details: req.Details, DeviceID: req.DeviceID, IdempotencyKey: req.IdempotencyKey, IPPrefix: ipPrefix(c),
+		Level: req.Level, AfterMinutes: req.AfterMinutes, Details: req.Details, DeviceID: cmp.Or(req.DeviceID, c.GetHeader("X-Device-Id")), IdempotencyKey: req.IdempotencyKey, IPPrefix: ipPrefix(c),
 	})
 	if err != nil {
 		s.fail(c, err)
