@@ -106,10 +106,14 @@ func micros(n *int64) time.Time {
 
 // Standing implements reauth.Standings.
 func (s *Store) Standing(ctx context.Context, who stepup.Who) (stepup.Standing, error) {
+	return s.query().standing(ctx, who)
+}
+
+func (q query) standing(ctx context.Context, who stepup.Who) (stepup.Standing, error) {
 	arg := whose(who)
 	arg["calls"], arg["failures"] = stepup.BucketCalls+who.UserID, stepup.BucketFailures+who.UserID
 	var row standingRow
-	if err := s.query().get(ctx, standing, &row, arg); err != nil {
+	if err := q.get(ctx, standing, &row, arg); err != nil {
 		return stepup.Standing{}, err
 	}
 	cleared := row.ClearedAt.Time

@@ -191,7 +191,8 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	if err != nil {
 		return Verified{}, err
 	}
-	proven := reauth.Proven{Factor: reauth.Password, Role: reauth.First, At: s.now()}
+	// Comparing takes a while: what ended or changed meanwhile came after this.
+	proven := reauth.Proven{Factor: reauth.Password, Role: reauth.First, At: at}
 	token, v, err := s.issue(c, StepSudo, sudoValidity, proven)
 	if err != nil {
 		return v, err
@@ -199,7 +200,7 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	issued := s.audit(c, ActionTokenIssued)
 	issued.Factor, issued.Reason = reauth.Password, string(StepSudo)
 	return v, s.commit(ctx, c, Success{
-		Who: c.Who, At: s.now(), Proven: &proven, Issue: token, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line, issued},
+		Who: c.Who, At: at, Judged: &st, Proven: &proven, Issue: token, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line, issued},
 	})
 }
 

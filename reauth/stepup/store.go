@@ -223,14 +223,19 @@ type Reverifications interface {
 	// Succeed records a right answer, with all that follows from it, in one step.
 	// consent.ErrClaimLost where a part of it is not there, was used up or has
 	// ended meanwhile, or is another session's; where its idempotency key has an
-	// answer; and where At is not later than the session's end.
+	// answer; where At is not later than the session's end; and where what it was
+	// Judged by has changed.
 	Succeed(ctx context.Context, s Success) error
 }
 
 // Success is what a right answer changes. What is empty is not part of it.
 type Success struct {
 	Who
-	At     time.Time
+	At time.Time
+	// Judged is the user as the answer was compared with them, where nothing is used
+	// up that would have ended by a change. Their addresses, their password and the
+	// factors that count have to be the same still.
+	Judged *Standing
 	Proven *reauth.Proven // joins what the session has proven; the latest of a factor, role and ref stands
 
 	CodeID     string      // used up
