@@ -39,11 +39,8 @@ func (s *Service) SendReauthentication(ctx context.Context, c *Caller, f reauth.
 	}
 	if x.to == "" || !s.sends(c.Tenant, f, x.channel()) {
 		line := s.audit(c, ActionDenied)
-		line.Factor, line.Reason = f, "nothing_bound"
-		if err := s.Store.Record(ctx, line); err != nil {
-			return Code{}, err
-		}
-		return Code{}, refuse(CodeAddressMissing, s.unsendable(c.Tenant, f))
+		line.Factor, line.Reason = f, reasonNothingBound
+		return Code{}, s.note(ctx, c, line, refuse(CodeAddressMissing, s.unsendable(c.Tenant, f)))
 	}
 	return s.send(ctx, c, &st, x)
 }
@@ -127,7 +124,7 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	line.Factor, line.Subject = made.Factor, auditable(id)
 	at, err := s.weigh(ctx, c, &st, line, func() (*wrong, error) {
 		if !deviceMatches(made.DeviceID, deviceID) {
-			return &wrong{reason: "other_device", answer: refuse(CodeProofMismatch, "This code was asked for from another device.")}, nil
+			return &wrong{reason: reasonOtherDevice, answer: refuse(CodeProofMismatch, "This code was asked for from another device.")}, nil
 		}
 		return s.judgeSent(c, &st, &made, typed)
 	})
@@ -153,8 +150,8 @@ func (s *Service) unopened(ctx context.Context, c *Caller, made *Code, cause err
 		return cause
 	}
 	line := s.audit(c, ActionDenied)
-	line.Factor, line.Subject, line.Reason = made.Factor, auditable(made.ID), string(consent.CodeOf(cause))
-	return errors.Join(s.Store.Record(ctx, line), cause)
+	line.Factor, line.Subject = made.Factor, auditable(made.ID)
+	return s.note(ctx, c, line, cause)
 }
 
 // issue makes a step token.
@@ -211,11 +208,8 @@ func (s *Service) sudoByToken(ctx context.Context, c *Caller, verification strin
 	}
 	if errors.Is(err, consent.ErrNotFound) {
 		line := s.audit(c, ActionDenied)
-		line.Reason = "verification_token"
-		if err := s.Store.Record(ctx, line); err != nil {
-			return Verified{}, err
-		}
-		return Verified{}, refuse(CodeProofInvalid, "This verification token is not good here: it was used, has expired, or is another session's.")
+		line.Reason = reasonToken
+		return Verified{}, s.note(ctx, c, line, refuse(CodeProofInvalid, "This verification token is not good here: it was used, has expired, or is another session's."))
 	}
 	if err != nil {
 		return Verified{}, err

@@ -55,7 +55,7 @@ func (s *Service) spending(ctx context.Context, c *Caller, st *Standing, token s
 		return "", s.short(ctx, c, st, OperationFactors, reason, a, strongest)
 	}
 	if token == "" {
-		return denied("no_proof", ages(c, st, now))
+		return denied(reasonNoProof, ages(c, st, now))
 	}
 	keys, err := s.keys(ctx)
 	if err != nil {
@@ -63,10 +63,10 @@ func (s *Service) spending(ctx context.Context, c *Caller, st *Standing, token s
 	}
 	claims, err := proof.Verify(token, keys.Published(now), proof.Want{Issuer: s.BaseURL, Audience: c.ApplicationID, Now: now})
 	if err != nil || claims.Subject != c.UserID || claims.Session != c.SessionID {
-		return denied("proof_invalid", ages(c, st, now))
+		return denied(reasonProofInvalid, ages(c, st, now))
 	}
 	if op := claims.Operation; op != nil && (op.Name != "" && op.Name != OperationFactors || op.Digest != "") {
-		return denied("other_operation", ages(c, st, now))
+		return denied(reasonOtherOperation, ages(c, st, now))
 	}
 	a := claimsAges(claims, now)
 	// A lower level's proof may name what was proven for something else before.

@@ -82,8 +82,8 @@ func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken rea
 // is no failure of the user's.
 func (s *Service) unjudged(ctx context.Context, c *Caller, at time.Time, line Audit, cause error) error {
 	if code := consent.CodeOf(cause); code != "" {
-		line.Action, line.Reason = ActionDenied, string(code)
-		cause = errors.Join(s.Store.Record(ctx, line), cause)
+		line.Reason = string(code)
+		cause = s.note(ctx, c, line, cause)
 	}
 	return s.giveBack(ctx, c, BucketFailures+c.UserID, at, cause)
 }

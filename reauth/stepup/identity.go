@@ -77,7 +77,7 @@ func (s *Service) keep(ctx context.Context, c *Caller, rv *Reverification, t tri
 // reverification may have ended meanwhile.
 func (s *Service) prepare(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, sealed consent.Sealed) error {
 	var lines []Audit
-	if ok, err := s.mayNote(ctx, c); err != nil {
+	if ok, err := s.mayNote(ctx, c, noteChallenged); err != nil {
 		return err
 	} else if ok {
 		lines = append(lines, s.about(c, ActionChallenged, rv, f))

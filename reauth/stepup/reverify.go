@@ -204,7 +204,7 @@ func (s *Service) notTheirs(ctx context.Context, c *Caller, id string) error {
 		return err
 	}
 	line := s.audit(c, ActionDenied)
-	line.Reason, line.Subject = "not_theirs", id
+	line.Reason, line.Subject = reasonNotTheirs, id
 	return s.note(ctx, c, line, unknown)
 }
 

@@ -99,6 +99,9 @@ const (
 	// BucketLimited likewise, by limit and user: that whoever ran into it stands in
 	// the audit.
 	BucketLimited = "limited:"
+	// BucketNoted likewise, by reason and user: lines of what costs nothing to
+	// repeat.
+	BucketNoted = "noted:"
 )
 
 // WindowsOf are the buckets of windows that carry a user's id. They go when the
@@ -112,6 +115,9 @@ func AllowancesOf(userID string) []string {
 	names := []string{BucketLocked + userID}
 	for l := range stretches {
 		names = append(names, l.bucket(userID))
+	}
+	for _, reason := range noted {
+		names = append(names, noteBucket(reason, userID))
 	}
 	return names
 }
