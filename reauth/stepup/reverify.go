@@ -317,7 +317,7 @@ func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Facto
 		role = role.Other()
 	}
 	if !fits(role) {
-		return st, rv, r, "", s.unavailable(ctx, c, &rv, f, "This strategy does not help here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which do.")
+		return st, rv, r, "", s.unavailable(ctx, c, &rv, f, "This strategy cannot be used here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which help.")
 	}
 	return st, rv, r, role, nil
 }

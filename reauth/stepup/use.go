@@ -294,9 +294,13 @@ func claimsAges(claims proof.Claims, now time.Time) reauth.Ages {
 
 // short is the challenge as a backend gets it.
 func (s *Service) short(ctx context.Context, c *Caller, st *Standing, operation, reason string, a reauth.Ages, r reauth.Requirement) error {
+	challenge, err := s.challenge(ctx, c, st, a, r)
+	if err != nil {
+		return err
+	}
 	line := s.audit(c, ActionDenied)
 	line.Operation, line.Level, line.Reason = operation, r.String(), reason
-	return s.note(ctx, c, line, &Short{Challenge: s.challenge(c, st, a, r), Needed: r})
+	return s.note(ctx, c, line, &Short{Challenge: challenge, Needed: r})
 }
 
 // Short is the error of a user who has proven too little. It carries the
