@@ -253,10 +253,15 @@ func usedUp(err error) error {
 }
 
 // commit records a right answer. Whoever comes second with it has guessed
-// nothing, and gets their failure back too.
+// nothing, and gets their failure back too. The first line says what was tried.
 func (s *Service) commit(ctx context.Context, c *Caller, won Success) error {
 	err := usedUp(s.Store.Succeed(ctx, won))
-	if err != nil && won.RefundFrom != "" {
+	if err == nil {
+		return nil
+	}
+	line := won.Log[0]
+	line.Reason = ""
+	if err = s.note(ctx, c, line, err); won.RefundFrom != "" {
 		return s.giveBack(ctx, c, won.RefundFrom, won.Refund, err)
 	}
 	return err

@@ -83,9 +83,16 @@ func (s *Service) spend(ctx context.Context, c *Caller, id string) error {
 	line.Operation, line.Subject = OperationFactors, id
 	err := s.Store.UseProof(ctx, c.ApplicationID, id, s.now(), Answer{}, line)
 	if errors.Is(err, consent.ErrClaimLost) || errors.Is(err, consent.ErrNotFound) {
-		return refuse(CodeProofUsed, "This proof was used already, or has ended. Prove again who you are.")
+		return s.unchanged(ctx, c, id, refuse(CodeProofUsed, "This proof was used already, or has ended. Prove again who you are."))
 	}
 	return err
+}
+
+// unchanged records that a change of factors was refused.
+func (s *Service) unchanged(ctx context.Context, c *Caller, subject string, refusal error) error {
+	line := s.audit(c, ActionDenied)
+	line.Operation, line.Subject = OperationFactors, subject
+	return s.note(ctx, c, line, refusal)
 }
 
 // Enrol begins a factor. A phone number, an authenticator app and a passkey
@@ -98,17 +105,15 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	if len(label) > maxOperation || !consent.PlainText(label) {
 		return Enrollment{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
 	}
-	refused := s.audit(c, ActionDenied)
-	refused.Operation = OperationFactors
 	if err := s.mayEnrol(c.Tenant, &st, kind, &number); err != nil {
-		return Enrollment{}, s.note(ctx, c, refused, err)
+		return Enrollment{}, s.unchanged(ctx, c, "", err)
 	}
 	spent, err := s.spending(ctx, c, &st, token)
 	if err != nil {
 		return Enrollment{}, err
 	}
 	if err := st.fits(kind, number); err != nil { // what the user has is told to nobody without a proof
-		return Enrollment{}, s.note(ctx, c, refused, err)
+		return Enrollment{}, s.unchanged(ctx, c, "", err)
 	}
 	f := FactorRecord{ApplicationID: c.ApplicationID, UserID: c.UserID}
 	f.ID, f.Kind, f.Label, f.CreatedAt = "fac_"+s.NewID(), kind, label, s.now()
@@ -145,7 +150,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	line.Subject, line.Reason = f.ID, string(kind)
 	change.Log = []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return Enrollment{}, usedUp(err)
+		return Enrollment{}, s.unchanged(ctx, c, f.ID, usedUp(err))
 	}
 	out.Factor = f.EnrolledFactor
 	switch kind {
@@ -249,16 +254,16 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	}
 	f, err := s.Store.Factor(ctx, c.ApplicationID, c.UserID, id)
 	if errors.Is(err, consent.ErrNotFound) {
-		return EnrolledFactor{}, factorUnknown()
+		return EnrolledFactor{}, s.unchanged(ctx, c, "", factorUnknown())
 	}
 	if err != nil {
 		return EnrolledFactor{}, err
 	}
 	if !f.VerifiedAt.IsZero() {
-		return EnrolledFactor{}, refuse(CodeFactorLimit, "This factor counts already.")
+		return EnrolledFactor{}, s.unchanged(ctx, c, f.ID, refuse(CodeFactorLimit, "This factor counts already."))
 	}
 	if !s.now().Before(f.CreatedAt.Add(pendingFor)) {
-		return EnrolledFactor{}, refuse(CodeReverificationEnded, "This factor waited for too long. Enrol it anew.")
+		return EnrolledFactor{}, s.unchanged(ctx, c, f.ID, refuse(CodeReverificationEnded, "This factor waited for too long. Enrol it anew."))
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
@@ -278,7 +283,7 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	// A number that was a first factor until now is none any more.
 	change.ForgetRefs, change.Log = append(change.ForgetRefs, f.Ref), []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return EnrolledFactor{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, usedUp(err))
+		return EnrolledFactor{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, s.unchanged(ctx, c, f.ID, usedUp(err)))
 	}
 	f.VerifiedAt = change.At
 	s.tellChange(c, &st, EventFactorAdded, &f.EnrolledFactor)
@@ -327,7 +332,7 @@ func (s *Service) RemoveFactor(ctx context.Context, c *Caller, id, token string)
 	}
 	i := slices.IndexFunc(st.Factors, func(f EnrolledFactor) bool { return f.ID == id })
 	if i < 0 {
-		return factorUnknown()
+		return s.unchanged(ctx, c, "", factorUnknown())
 	}
 	spent, err := s.spending(ctx, c, &st, token)
 	if err == nil {
@@ -341,7 +346,7 @@ func (s *Service) RemoveFactor(ctx context.Context, c *Caller, id, token string)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
 	change := FactorChange{Who: c.Who, At: s.now(), Remove: []string{id}, EndsOthers: true, ForgetRefs: []string{f.Ref}, Log: []Audit{line}}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return usedUp(err)
+		return s.unchanged(ctx, c, f.ID, usedUp(err))
 	}
 	s.tellChange(c, &st, EventFactorRemoved, &f)
 	return nil

@@ -84,7 +84,7 @@ func (s *Service) prepare(ctx context.Context, c *Caller, rv *Reverification, f 
 	}
 	err := s.Store.Prepare(ctx, rv.Who, rv.ID, sealed, lines...)
 	if errors.Is(err, consent.ErrNotFound) {
-		return refuse(CodeReverificationEnded, "This reverification is complete, or has ended meanwhile. Begin a new one.")
+		return s.refused(ctx, c, rv, f, refuse(CodeReverificationEnded, "This reverification is complete, or has ended meanwhile. Begin a new one."))
 	}
 	return err
 }

@@ -115,11 +115,15 @@ func (s *Service) mayNote(ctx context.Context, c *Caller, reason string) (bool, 
 }
 
 // note records that a caller was refused, as far as there is room, and returns
-// the refusal.
+// the refusal. A fault is none, and who was erased has no line.
 func (s *Service) note(ctx context.Context, c *Caller, line Audit, refusal error) error {
+	code := consent.CodeOf(refusal)
 	line.Action = ActionDenied
 	if line.Reason == "" {
-		line.Reason = string(consent.CodeOf(refusal))
+		line.Reason = string(code)
+	}
+	if line.Reason == "" || code == CodeUserUnknown {
+		return refusal
 	}
 	ok, err := s.mayNote(ctx, c, line.Reason)
 	if err == nil && ok {
