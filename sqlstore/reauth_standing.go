@@ -104,7 +104,7 @@ func micros(n *int64) time.Time {
 	return time.UnixMicro(*n).UTC()
 }
 
-// Standing implements reauth.Standings.
+// Standing implements stepup.Standings.
 func (s *Store) Standing(ctx context.Context, who stepup.Who) (stepup.Standing, error) {
 	return s.query().standing(ctx, who)
 }
@@ -126,7 +126,7 @@ func (q query) standing(ctx context.Context, who stepup.Who) (stepup.Standing, e
 	}, nil
 }
 
-// Clear implements reauth.Standings.
+// Clear implements stepup.Standings.
 func (s *Store) Clear(ctx context.Context, who stepup.Who, at time.Time, log stepup.Audit) error {
 	arg := whose(who)
 	arg["at"], arg["kept"] = stamp{at}, keptUntil(at, sessionDays)

@@ -9,7 +9,7 @@ import (
 	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
-// Succeed implements reauth.Reverifications. Its parts stand in the order in
+// Succeed implements stepup.Reverifications. Its parts stand in the order in
 // which rows are locked everywhere: user, session, code, reverification,
 // factor, backup code, token, window.
 func (s *Store) Succeed(ctx context.Context, w stepup.Success) error {
