@@ -135,7 +135,7 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	proven := reauth.Proven{Factor: made.Factor, Role: st.role(made.Factor, ref), Ref: ref, At: s.now()}
 	token, v, err := s.issue(c, StepVerification, verificationValidity, proven)
 	if err != nil {
-		return v, err
+		return v, s.giveBack(ctx, c, BucketFailures+c.UserID, at, err)
 	}
 	return v, s.commit(ctx, c, Success{
 		Who: c.Who, At: s.now(), Proven: &proven, CodeID: made.ID, Issue: token,
@@ -158,11 +158,14 @@ func (s *Service) unopened(ctx context.Context, c *Caller, made *Code, cause err
 func (s *Service) issue(c *Caller, kind StepKind, validity time.Duration, p reauth.Proven) (*StepToken, Verified, error) {
 	v := Verified{Token: secret(), ExpiresIn: validity}
 	hash, err := s.Keys.Fingerprint(purposeToken, []byte(v.Token))
+	if err != nil {
+		return nil, Verified{}, err
+	}
 	now := s.now()
 	return &StepToken{
 		Who: c.Who, Hash: hash, Kind: kind, DeviceID: c.DeviceID, Factor: p.Factor, Ref: p.Ref, ProvenAt: p.At,
 		CreatedAt: now, ExpiresAt: now.Add(validity),
-	}, v, err
+	}, v, nil
 }
 
 // Sudo turns a password or a verification token into a sudo token.
@@ -192,7 +195,7 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	proven := reauth.Proven{Factor: reauth.Password, Role: reauth.First, At: at}
 	token, v, err := s.issue(c, StepSudo, sudoValidity, proven)
 	if err != nil {
-		return v, err
+		return v, s.giveBack(ctx, c, BucketFailures+c.UserID, at, err)
 	}
 	issued := s.audit(c, ActionTokenIssued)
 	issued.Factor, issued.Reason = reauth.Password, string(StepSudo)

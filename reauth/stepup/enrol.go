@@ -264,6 +264,9 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	if !s.now().Before(f.CreatedAt.Add(pendingFor)) {
 		return EnrolledFactor{}, s.unchanged(ctx, c, f.ID, refuse(CodeReverificationEnded, "This factor waited for too long. Enrol it anew."))
 	}
+	if own := f.Kind.strategy(); in.Strategy != "" && in.Strategy != own {
+		return EnrolledFactor{}, s.unchanged(ctx, c, f.ID, invalid("strategy", "This factor is verified by the strategy "+string(own)+"."))
+	}
 	ctx, done := outlasting(ctx)
 	defer done()
 	change := FactorChange{Who: c.Who, At: s.now(), Verify: f.ID, EndsOthers: true}
@@ -287,6 +290,21 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	f.VerifiedAt = change.At
 	s.tellChange(c, &st, EventFactorAdded, &f.EnrolledFactor)
 	return f.EnrolledFactor, s.giveBack(ctx, c, BucketFailures+c.UserID, at, nil)
+}
+
+// strategy is by which a factor of the kind is verified; empty where it counts at
+// once.
+func (k FactorKind) strategy() reauth.Factor {
+	switch k {
+	case KindTOTP:
+		return reauth.TOTP
+	case KindPasskey:
+		return reauth.Passkey
+	case KindPhone:
+		return reauth.PhoneCode
+	case KindBackupCodes:
+	}
+	return ""
 }
 
 func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in Proof, change *FactorChange) (*wrong, error) {

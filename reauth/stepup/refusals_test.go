@@ -173,6 +173,11 @@ func TestEveryAttemptLeavesALine(t *testing.T) {
 				return err
 			}
 		}, stepup.Audit{Reason: string(stepup.CodeFactorLimit), Operation: stepup.OperationFactors}},
+		"a factor by another's strategy": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			begun, err := w.Enrol(ctx(w), ada, stepup.KindTOTP, "", "", w.strongest(ada, withPassword))
+			require.NoError(t, err)
+			return begun.Factor.ID, func() error { _, err := w.VerifyFactor(ctx(w), ada, begun.Factor.ID, password); return err }
+		}, stepup.Audit{Reason: string(consent.CodeInvalidRequest), Operation: stepup.OperationFactors}},
 		"a change by a proof that was used": {func(w *world, ada *stepup.Caller) (string, func() error) {
 			token := w.strongest(ada, withPassword)
 			_, err := w.Enrol(ctx(w), ada, stepup.KindTOTP, "", "", token)
