@@ -22,6 +22,8 @@ type Keys interface {
 	Seal(plaintext []byte, row string) ([]byte, error)
 	Open(sealed []byte, row string) ([]byte, error)
 	Fingerprint(purpose string, value []byte) ([]byte, error)
+	// Current reports whether something was sealed with the key that seals now.
+	Current(sealed []byte) bool
 }
 
 // Purposes of fingerprints. Changing one makes everything stored under it

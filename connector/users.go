@@ -42,7 +42,19 @@ func (c *Connector) PutUser(ctx context.Context, app *consent.Application, userI
 	if u.PasswordHash, err = c.sealPassword(ctx, &u, in.PasswordHash); err != nil {
 		return u, err
 	}
-	return c.registry.PutUser(ctx, u)
+	sealed := u.PasswordHash
+	if u, err = c.registry.PutUser(ctx, u); err != nil || len(sealed) == 0 || c.keys.Current(sealed) {
+		return u, err
+	}
+	// It stayed, and its key was rotated away: nothing else would ever rewrite it.
+	anew, err := c.seal(in.PasswordHash, u.ApplicationID+"/"+u.ID)
+	if err != nil {
+		return u, err
+	}
+	if err := c.registry.ResealPassword(ctx, u.ApplicationID, u.ID, sealed, anew); err != nil {
+		return u, err
+	}
+	return c.registry.User(ctx, u.ApplicationID, u.ID)
 }
 
 // sealPassword seals a user's hash. One that stays the same keeps its sealed

@@ -60,6 +60,9 @@ type Users interface {
 	// user's live codes, reverifications, proofs and tokens in all sessions, and what
 	// was proven by the old one.
 	PutUser(ctx context.Context, u User) (User, error)
+	// ResealPassword puts a user's password, sealed anew, in the place of was, and
+	// ends nothing: it is the same one. Where another stands by now that is left.
+	ResealPassword(ctx context.Context, applicationID, userID string, was, now Sealed) error
 	User(ctx context.Context, applicationID, userID string) (User, error)
 	// SetUnsubscribed writes since when the person wants no reminders; one that
 	// stands is kept. The zero time takes it back.

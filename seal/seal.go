@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,6 +129,14 @@ func (k *Keys) Open(sealed []byte, row string) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	return plaintext, nil
+}
+
+// Current reports whether the key that seals now made something. What an older
+// one made opens as well, for as long as the file has that key.
+func (k *Keys) Current(sealed []byte) bool {
+	primary, err := k.sealing.Primary()
+	// Tink's prefix of a ciphertext: a version, and the key's id.
+	return err == nil && len(sealed) >= 5 && binary.BigEndian.Uint32(sealed[1:5]) == primary.KeyID()
 }
 
 // fingerprintSize is in bytes; 256 bits cannot collide by chance.

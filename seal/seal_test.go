@@ -81,6 +81,10 @@ func TestRotatedKeysOpenOldAndSealNew(t *testing.T) {
 	if _, err := old.Open(mustSeal(t, rotated, "secret", "row"), "row"); !errors.Is(err, seal.ErrOpen) {
 		t.Errorf("the old keys opened what the new key sealed: %v", err)
 	}
+	was, is := mustSeal(t, old, "secret", "row"), mustSeal(t, rotated, "secret", "row")
+	if !old.Current(was) || rotated.Current(was) || !rotated.Current(is) || old.Current(is) || rotated.Current(nil) {
+		t.Error("what the present key sealed is not told from what another one did")
+	}
 	a, _ := old.Fingerprint("token", []byte("x"))
 	b, _ := rotated.Fingerprint("token", []byte("x"))
 	if !bytes.Equal(a, b) {

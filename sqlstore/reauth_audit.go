@@ -77,12 +77,12 @@ func (q query) record(ctx context.Context, lines ...stepup.Audit) error {
 	return err
 }
 
-// Record implements reauth.AuditLog.
+// Record implements stepup.AuditLog.
 func (s *Store) Record(ctx context.Context, lines ...stepup.Audit) error {
 	return s.query().record(ctx, lines...)
 }
 
-// RecordOfUser implements reauth.AuditLog.
+// RecordOfUser implements stepup.AuditLog.
 func (s *Store) RecordOfUser(ctx context.Context, applicationID, userID string, lines ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.hold(ctx, stepup.Who{ApplicationID: applicationID, UserID: userID}); err != nil {
@@ -102,7 +102,7 @@ func (s *Store) HasAudit(ctx context.Context, applicationID, id string) (bool, e
 	return err == nil, err
 }
 
-// ListAudit implements reauth.AuditLog.
+// ListAudit implements stepup.AuditLog.
 func (s *Store) ListAudit(ctx context.Context, applicationID string, f stepup.AuditFilter) ([]stepup.Audit, error) {
 	actions := make([]string, len(f.Actions))
 	for i, a := range f.Actions {

@@ -64,7 +64,7 @@ func (r *codeRow) code() stepup.Code {
 	}
 }
 
-// BeginCode implements reauth.Codes.
+// BeginCode implements stepup.Codes.
 func (s *Store) BeginCode(ctx context.Context, c stepup.Code, notBefore time.Time, log ...stepup.Audit) (earlier time.Time, err error) {
 	err = s.atomic(ctx, func(q query) error {
 		if err := q.hold(ctx, c.Who); err != nil {
@@ -107,7 +107,7 @@ func (q query) beginCode(ctx context.Context, c *stepup.Code, notBefore time.Tim
 	return c.CreatedAt, consent.ErrBusy
 }
 
-// LiveCode implements reauth.Codes.
+// LiveCode implements stepup.Codes.
 func (s *Store) LiveCode(ctx context.Context, who stepup.Who, p stepup.Purpose, now time.Time) (stepup.Code, error) {
 	arg := whose(who)
 	arg["purpose"], arg["now"] = string(p), stamp{now}
@@ -116,7 +116,7 @@ func (s *Store) LiveCode(ctx context.Context, who stepup.Who, p stepup.Purpose, 
 	return row.code(), err
 }
 
-// UsedCode implements reauth.Codes.
+// UsedCode implements stepup.Codes.
 func (s *Store) UsedCode(ctx context.Context, who stepup.Who, p stepup.Purpose, now time.Time) (stepup.Code, error) {
 	arg := whose(who)
 	arg["purpose"], arg["now"] = string(p), stamp{now}
@@ -125,7 +125,7 @@ func (s *Store) UsedCode(ctx context.Context, who stepup.Who, p stepup.Purpose, 
 	return row.code(), err
 }
 
-// TryCode implements reauth.Codes.
+// TryCode implements stepup.Codes.
 func (s *Store) TryCode(ctx context.Context, applicationID, id string, now time.Time) (stepup.Code, error) {
 	arg := args{"app": applicationID, "id": id, "now": stamp{now}}
 	var row codeRow
@@ -139,7 +139,7 @@ func (s *Store) TryCode(ctx context.Context, applicationID, id string, now time.
 	return row.code(), consent.ErrClaimLost
 }
 
-// EndCode implements reauth.Codes.
+// EndCode implements stepup.Codes.
 func (s *Store) EndCode(ctx context.Context, applicationID, id string, at time.Time, log ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.found(ctx, endCode, args{"app": applicationID, "id": id, "at": stamp{at}}); err != nil {

@@ -68,14 +68,14 @@ func (r *factorRow) factor() stepup.FactorRecord {
 	}
 }
 
-// Factor implements reauth.Factors.
+// Factor implements stepup.FactorStore.
 func (s *Store) Factor(ctx context.Context, applicationID, userID, id string) (stepup.FactorRecord, error) {
 	var row factorRow
 	err := s.query().get(ctx, factorByID, &row, args{"app": applicationID, "user": userID, "id": id})
 	return row.factor(), err
 }
 
-// FactorRecords implements reauth.Factors.
+// FactorRecords implements stepup.FactorStore.
 func (s *Store) FactorRecords(ctx context.Context, applicationID, userID string, kind stepup.FactorKind) ([]stepup.FactorRecord, error) {
 	var rows []factorRow
 	err := s.query().list(ctx, factorsOfKind, &rows, args{"app": applicationID, "user": userID, "kind": string(kind)})
@@ -86,7 +86,7 @@ func (s *Store) FactorRecords(ctx context.Context, applicationID, userID string,
 	return out, err
 }
 
-// BackupCodes implements reauth.Factors.
+// BackupCodes implements stepup.FactorStore.
 func (s *Store) BackupCodes(ctx context.Context, applicationID, userID string) ([]stepup.BackupUse, error) {
 	var rows []struct {
 		FactorID string `db:"factor_id"`
@@ -101,7 +101,7 @@ func (s *Store) BackupCodes(ctx context.Context, applicationID, userID string) (
 	return out, err
 }
 
-// ChangeFactors implements reauth.Factors.
+// ChangeFactors implements stepup.FactorStore.
 func (s *Store) ChangeFactors(ctx context.Context, c stepup.FactorChange) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.lockAlone(ctx, c.Who); err != nil {

@@ -27,7 +27,7 @@ type proofKeyRow struct {
 	RetiredAt stamp  `db:"retired_at"`
 }
 
-// ListProofKeys implements reauth.ProofKeys.
+// ListProofKeys implements stepup.ProofKeys.
 func (s *Store) ListProofKeys(ctx context.Context) ([]stepup.ProofKey, error) {
 	var rows []proofKeyRow
 	err := s.query().list(ctx, listProofKeys, &rows, args{})
@@ -41,7 +41,7 @@ func (s *Store) ListProofKeys(ctx context.Context) ([]stepup.ProofKey, error) {
 	return out, err
 }
 
-// AddProofKey implements reauth.ProofKeys.
+// AddProofKey implements stepup.ProofKeys.
 func (s *Store) AddProofKey(ctx context.Context, k stepup.ProofKey, after string) error {
 	arg := struct {
 		proofKeyRow
@@ -60,7 +60,7 @@ func (s *Store) AddProofKey(ctx context.Context, k stepup.ProofKey, after string
 	})
 }
 
-// DropProofKey implements reauth.ProofKeys.
+// DropProofKey implements stepup.ProofKeys.
 func (s *Store) DropProofKey(ctx context.Context, id string) error {
 	return s.query().found(ctx, dropProofKey, args{"id": id})
 }

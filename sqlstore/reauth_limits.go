@@ -23,7 +23,7 @@ var (
 	writeWindow = both(`UPDATE reauth_windows SET stamps = :changed WHERE application_id = :app AND bucket = :bucket`)
 )
 
-// Window implements reauth.Standings.
+// Window implements stepup.Standings.
 func (s *Store) Window(ctx context.Context, applicationID, bucket string) (string, error) {
 	var stamps string
 	err := s.query().get(ctx, window, &stamps, args{"app": applicationID, "bucket": bucket})
@@ -33,7 +33,7 @@ func (s *Store) Window(ctx context.Context, applicationID, bucket string) (strin
 	return stamps, err
 }
 
-// SwapWindow implements reauth.Standings.
+// SwapWindow implements stepup.Standings.
 func (s *Store) SwapWindow(ctx context.Context, applicationID, bucket, old, changed string, at time.Time, log ...stepup.Audit) (bool, error) {
 	st := swapWindow
 	if old == "" {

@@ -52,7 +52,7 @@ func proofRowOf(p *stepup.ProofRecord) proofRow {
 	}
 }
 
-// Proof implements reauth.Proofs.
+// Proof implements stepup.Proofs.
 func (s *Store) Proof(ctx context.Context, applicationID, id string) (stepup.ProofRecord, error) {
 	var r proofRow
 	err := s.query().get(ctx, proofByID, &r, args{"app": applicationID, "id": id})
@@ -62,7 +62,7 @@ func (s *Store) Proof(ctx context.Context, applicationID, id string) (stepup.Pro
 	}, err
 }
 
-// UseProof implements reauth.Proofs.
+// UseProof implements stepup.Proofs.
 func (s *Store) UseProof(ctx context.Context, applicationID, id string, at time.Time, a stepup.Answer, log ...stepup.Audit) error {
 	err := s.atomic(ctx, func(q query) error {
 		if err := q.won(ctx, useProof, args{"app": applicationID, "id": id, "at": stamp{at}}); err != nil {
@@ -107,7 +107,7 @@ func stepTokenRowOf(t *stepup.StepToken) stepTokenRow {
 	}
 }
 
-// StepToken implements reauth.Proofs.
+// StepToken implements stepup.Proofs.
 func (s *Store) StepToken(ctx context.Context, applicationID string, kind stepup.StepKind, hash []byte) (stepup.StepToken, error) {
 	var r stepTokenRow
 	err := s.query().get(ctx, stepTokenByHash, &r, args{"app": applicationID, "kind": string(kind), "hash": blob(hash)})
@@ -139,7 +139,7 @@ func (q query) keepAnswer(ctx context.Context, a *stepup.Answer) error {
 	return err
 }
 
-// Answered implements reauth.Proofs.
+// Answered implements stepup.Proofs.
 func (s *Store) Answered(ctx context.Context, applicationID, key string, since time.Time) (stepup.Answer, error) {
 	var r answerRow
 	err := s.query().get(ctx, answered, &r, args{"app": applicationID, "key": key, "since": stamp{since}})

@@ -61,7 +61,7 @@ func (r *reverificationRow) reverification() stepup.Reverification {
 	}
 }
 
-// CreateReverification implements reauth.Reverifications.
+// CreateReverification implements stepup.Reverifications.
 func (s *Store) CreateReverification(ctx context.Context, r stepup.Reverification, log ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.hold(ctx, r.Who); err != nil {
@@ -74,7 +74,7 @@ func (s *Store) CreateReverification(ctx context.Context, r stepup.Reverificatio
 	})
 }
 
-// Reverification implements reauth.Reverifications.
+// Reverification implements stepup.Reverifications.
 func (s *Store) Reverification(ctx context.Context, who stepup.Who, id string) (stepup.Reverification, error) {
 	arg := whose(who)
 	arg["id"] = id
@@ -83,14 +83,14 @@ func (s *Store) Reverification(ctx context.Context, who stepup.Who, id string) (
 	return row.reverification(), err
 }
 
-// ReverificationByID implements reauth.Reverifications.
+// ReverificationByID implements stepup.Reverifications.
 func (s *Store) ReverificationByID(ctx context.Context, applicationID, id string) (stepup.Reverification, error) {
 	var row reverificationRow
 	err := s.query().get(ctx, reverificationByID, &row, args{"app": applicationID, "id": id})
 	return row.reverification(), err
 }
 
-// Prepare implements reauth.Reverifications.
+// Prepare implements stepup.Reverifications.
 func (s *Store) Prepare(ctx context.Context, who stepup.Who, id string, challenge consent.Sealed, log ...stepup.Audit) error {
 	return s.atomic(ctx, func(q query) error {
 		if err := q.keepChallenge(ctx, who, id, challenge); err != nil {
@@ -106,7 +106,7 @@ func (q query) keepChallenge(ctx context.Context, who stepup.Who, id string, cha
 	return q.found(ctx, prepare, arg)
 }
 
-// TakePrepared implements reauth.Reverifications.
+// TakePrepared implements stepup.Reverifications.
 func (s *Store) TakePrepared(ctx context.Context, who stepup.Who, id string) (challenge consent.Sealed, err error) {
 	err = s.atomic(ctx, func(q query) error {
 		r, err := q.liveReverification(ctx, who, id)

@@ -24,7 +24,7 @@ func (r *reauthSettingsRow) settings() stepup.SealedSettings {
 	return stepup.SealedSettings{ApplicationID: r.App, Config: consent.Sealed(r.Config), UpdatedAt: r.UpdatedAt.Time}
 }
 
-// AllReauthSettings implements reauth.SettingsStore.
+// AllReauthSettings implements stepup.SettingsStore.
 func (s *Store) AllReauthSettings(ctx context.Context) ([]stepup.SealedSettings, error) {
 	var rows []reauthSettingsRow
 	err := s.query().list(ctx, allReauthSettings, &rows, args{})
@@ -35,14 +35,14 @@ func (s *Store) AllReauthSettings(ctx context.Context) ([]stepup.SealedSettings,
 	return out, err
 }
 
-// ReauthSettings implements reauth.SettingsStore.
+// ReauthSettings implements stepup.SettingsStore.
 func (s *Store) ReauthSettings(ctx context.Context, applicationID string) (stepup.SealedSettings, error) {
 	var row reauthSettingsRow
 	err := s.query().get(ctx, reauthSettings, &row, args{"app": applicationID})
 	return row.settings(), err
 }
 
-// PutReauthSettings implements reauth.SettingsStore.
+// PutReauthSettings implements stepup.SettingsStore.
 func (s *Store) PutReauthSettings(ctx context.Context, r stepup.SealedSettings) error {
 	_, err := s.query().exec(ctx, putReauthSettings, reauthSettingsRow{r.ApplicationID, blob(r.Config), stamp{r.UpdatedAt}})
 	return err

@@ -104,12 +104,16 @@ func micros(n *int64) time.Time {
 	return time.UnixMicro(*n).UTC()
 }
 
-// Standing implements reauth.Standings.
+// Standing implements stepup.Standings.
 func (s *Store) Standing(ctx context.Context, who stepup.Who) (stepup.Standing, error) {
+	return s.query().standing(ctx, who)
+}
+
+func (q query) standing(ctx context.Context, who stepup.Who) (stepup.Standing, error) {
 	arg := whose(who)
 	arg["calls"], arg["failures"] = stepup.BucketCalls+who.UserID, stepup.BucketFailures+who.UserID
 	var row standingRow
-	if err := s.query().get(ctx, standing, &row, arg); err != nil {
+	if err := q.get(ctx, standing, &row, arg); err != nil {
 		return stepup.Standing{}, err
 	}
 	cleared := row.ClearedAt.Time
@@ -122,7 +126,7 @@ func (s *Store) Standing(ctx context.Context, who stepup.Who) (stepup.Standing, 
 	}, nil
 }
 
-// Clear implements reauth.Standings.
+// Clear implements stepup.Standings.
 func (s *Store) Clear(ctx context.Context, who stepup.Who, at time.Time, log stepup.Audit) error {
 	arg := whose(who)
 	arg["at"], arg["kept"] = stamp{at}, keptUntil(at, sessionDays)

@@ -1,13 +1,15 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
+	"slices"
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
-// Succeed implements reauth.Reverifications. Its parts stand in the order in
+// Succeed implements stepup.Reverifications. Its parts stand in the order in
 // which rows are locked everywhere: user, session, code, reverification,
 // factor, backup code, token, window.
 func (s *Store) Succeed(ctx context.Context, w stepup.Success) error {
@@ -42,6 +44,9 @@ func (q query) joinSession(ctx context.Context, w *stepup.Success) error {
 	if !moment(w.At).After(cleared.Time) {
 		return consent.ErrClaimLost
 	}
+	if err := q.asJudged(ctx, w); err != nil {
+		return err
+	}
 	if w.Proven == nil {
 		return nil
 	}
@@ -53,6 +58,34 @@ func (q query) joinSession(ctx context.Context, w *stepup.Success) error {
 	arg["proven"] = is.after(cleared.Time).join(*w.Proven)
 	_, err := q.exec(ctx, writeSession, arg)
 	return err
+}
+
+// asJudged holds the user, who is held, to what an answer was judged by.
+func (q query) asJudged(ctx context.Context, w *stepup.Success) error {
+	if w.Judged == nil {
+		return nil
+	}
+	now, err := q.standing(ctx, w.Who)
+	if err != nil {
+		return err
+	}
+	was, is := &w.Judged.User, &now.User
+	if was.Email != is.Email || was.Phone != is.Phone || !bytes.Equal(was.PasswordHash, is.PasswordHash) ||
+		!slices.Equal(counting(w.Judged), counting(&now)) {
+		return consent.ErrClaimLost
+	}
+	return nil
+}
+
+// counting are the ids of the factors that count, in their order.
+func counting(st *stepup.Standing) []string {
+	var ids []string
+	for _, f := range st.Factors {
+		if !f.VerifiedAt.IsZero() {
+			ids = append(ids, f.ID)
+		}
+	}
+	return ids
 }
 
 // useUp uses the code up.

@@ -25,7 +25,7 @@ func tidy(table, key, age string) *statement {
 		SELECT ` + key + ` FROM ` + table + ` WHERE ` + age + ` <= :before ORDER BY ` + age + ` LIMIT :limit)`)
 }
 
-// TidyReauth implements reauth.Store.
+// TidyReauth implements stepup.Store.
 func (s *Store) TidyReauth(ctx context.Context, now time.Time, limit int) (int, error) {
 	gone := 0
 	for _, t := range tidies {

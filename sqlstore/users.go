@@ -30,6 +30,8 @@ var (
 	markEmail = both(`UPDATE users SET email_refused_at = :at WHERE application_id = :app AND id = :id AND email = :address`)
 	markPhone = both(`UPDATE users SET phone_refused_at = :at WHERE application_id = :app AND id = :id AND phone = :address`)
 
+	resealPassword = both(`UPDATE users SET password_hash = :now WHERE application_id = :app AND id = :id AND password_hash = :was`)
+
 	clearRefusals = both(`UPDATE users SET email_refused_at = CASE WHEN CAST(:email AS BOOLEAN) THEN NULL ELSE email_refused_at END,
 		phone_refused_at = CASE WHEN CAST(:sms AS BOOLEAN) THEN NULL ELSE phone_refused_at END WHERE application_id = :app AND id = :id`)
 
@@ -129,6 +131,12 @@ func (q query) putUser(ctx context.Context, row userRow) error {
 		return q.endReplaced(ctx, &was, &row)
 	}
 	return consent.ErrBusy
+}
+
+// ResealPassword implements consent.Users.
+func (s *Store) ResealPassword(ctx context.Context, applicationID, userID string, was, now consent.Sealed) error {
+	_, err := s.query().exec(ctx, resealPassword, args{"app": applicationID, "id": userID, "was": blob(was), "now": blob(now)})
+	return err
 }
 
 // User implements consent.Users.

@@ -11,15 +11,15 @@ import (
 	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
-// messenger has package notify send what package reauth says.
+// messenger has package notify send what package stepup says.
 type messenger struct {
 	*notify.Security
 	mailer, sms notify.Mailer
 	now         func() time.Time
 	log         *slog.Logger
-	// sent is reauth.Service.CodeSent, which comes to be after this.
+	// sent is stepup.Service.CodeSent, which comes to be after this.
 	sent func(ctx context.Context, line stepup.Audit, reason string) error
-	// unsent is reauth.Service.NoticeUnsent, likewise.
+	// unsent is stepup.Service.NoticeUnsent, likewise.
 	unsent func(ctx context.Context, applicationID, userID string, e stepup.Event) error
 }
 
@@ -32,7 +32,7 @@ func newMessenger(p parts) *messenger {
 	return m
 }
 
-// Reaches implements reauth.Messenger.
+// Reaches implements stepup.Messenger.
 func (m *messenger) Reaches(c consent.Channel) bool {
 	if c == consent.ChannelSMS {
 		return m.sms != nil
@@ -40,7 +40,7 @@ func (m *messenger) Reaches(c consent.Channel) bool {
 	return m.mailer != nil
 }
 
-// SendCode implements reauth.Messenger.
+// SendCode implements stepup.Messenger.
 func (m *messenger) SendCode(c stepup.CodeMessage) error {
 	codes := notify.Codes{
 		Application: c.Application, User: c.User, Channel: c.Channel, To: c.To, Code: c.Code, Operation: c.Operation,
@@ -99,7 +99,7 @@ var noticeKinds = map[stepup.Event]notify.NoticeKind{
 // lostFor bounds the record of a notice for which there was no room.
 const lostFor = 10 * time.Second
 
-// Tell implements reauth.Messenger.
+// Tell implements stepup.Messenger.
 func (m *messenger) Tell(n stepup.Notice) {
 	kind := noticeKinds[n.Event]
 	notice := notify.Notice{

@@ -45,9 +45,10 @@ type Claims struct {
 	IssuedAt time.Time
 	// ExpiresAt is at most MaxLife after IssuedAt.
 	ExpiresAt time.Time
-	// AuthTime is when the user last proved a factor, no later than IssuedAt.
+	// AuthTime is when the user last proved a factor for this proof, no later than
+	// IssuedAt.
 	AuthTime time.Time
-	// AMR are the methods, in the names of RFC 8176.
+	// AMR are the methods of that, in the names of RFC 8176.
 	AMR []string
 	// Level is acr: the name of the level that was reached.
 	Level string

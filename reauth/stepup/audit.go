@@ -53,6 +53,27 @@ func ParseAction(name string) (Action, error) {
 	return "", invalid("action", "There is no such action. Use one of "+strings.Join(names, ", ")+".")
 }
 
+// Reasons of refusals that no code of an answer says.
+const (
+	reasonLevel          = "level" // too little was proven
+	reasonNotTheirs      = "not_theirs"
+	reasonNoProof        = "no_proof"
+	reasonProofInvalid   = "proof_invalid"
+	reasonProofUnknown   = "proof_unknown"
+	reasonProofUsed      = "proof_used"
+	reasonProofEnded     = "proof_ended"
+	reasonOtherOperation = "other_operation"
+	reasonOtherDetails   = "other_details"
+	reasonOtherSession   = "other_session"
+	reasonOtherDevice    = "other_device"
+	reasonSudoUsed       = "sudo_used"
+	reasonSudoInvalid    = "sudo_invalid"
+	reasonCodeUsed       = "code_used"
+	reasonNoCode         = "no_code"
+	reasonToken          = "verification_token"
+	reasonNothingBound   = "nothing_bound"
+)
+
 // Audit is one line: who did what, from where, and why it came out so. It is
 // never changed; erasing a person puts a pseudonym in the place of who it was.
 type Audit struct {

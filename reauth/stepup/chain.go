@@ -39,11 +39,8 @@ func (s *Service) SendReauthentication(ctx context.Context, c *Caller, f reauth.
 	}
 	if x.to == "" || !s.sends(c.Tenant, f, x.channel()) {
 		line := s.audit(c, ActionDenied)
-		line.Factor, line.Reason = f, "nothing_bound"
-		if err := s.Store.Record(ctx, line); err != nil {
-			return Code{}, err
-		}
-		return Code{}, refuse(CodeAddressMissing, s.unsendable(c.Tenant, f))
+		line.Factor, line.Reason = f, reasonNothingBound
+		return Code{}, s.note(ctx, c, line, refuse(CodeAddressMissing, s.unsendable(c.Tenant, f)))
 	}
 	return s.send(ctx, c, &st, x)
 }
@@ -127,7 +124,7 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	line.Factor, line.Subject = made.Factor, auditable(id)
 	at, err := s.weigh(ctx, c, &st, line, func() (*wrong, error) {
 		if !deviceMatches(made.DeviceID, deviceID) {
-			return &wrong{reason: "other_device", answer: refuse(CodeProofMismatch, "This code was asked for from another device.")}, nil
+			return &wrong{reason: reasonOtherDevice, answer: refuse(CodeProofMismatch, "This code was asked for from another device.")}, nil
 		}
 		return s.judgeSent(c, &st, &made, typed)
 	})
@@ -138,7 +135,7 @@ func (s *Service) VerifyCode(ctx context.Context, id, typed, deviceID, ipPrefix 
 	proven := reauth.Proven{Factor: made.Factor, Role: st.role(made.Factor, ref), Ref: ref, At: s.now()}
 	token, v, err := s.issue(c, StepVerification, verificationValidity, proven)
 	if err != nil {
-		return v, err
+		return v, s.giveBack(ctx, c, BucketFailures+c.UserID, at, err)
 	}
 	return v, s.commit(ctx, c, Success{
 		Who: c.Who, At: s.now(), Proven: &proven, CodeID: made.ID, Issue: token,
@@ -153,19 +150,22 @@ func (s *Service) unopened(ctx context.Context, c *Caller, made *Code, cause err
 		return cause
 	}
 	line := s.audit(c, ActionDenied)
-	line.Factor, line.Subject, line.Reason = made.Factor, auditable(made.ID), string(consent.CodeOf(cause))
-	return errors.Join(s.Store.Record(ctx, line), cause)
+	line.Factor, line.Subject = made.Factor, auditable(made.ID)
+	return s.note(ctx, c, line, cause)
 }
 
 // issue makes a step token.
 func (s *Service) issue(c *Caller, kind StepKind, validity time.Duration, p reauth.Proven) (*StepToken, Verified, error) {
 	v := Verified{Token: secret(), ExpiresIn: validity}
 	hash, err := s.Keys.Fingerprint(purposeToken, []byte(v.Token))
+	if err != nil {
+		return nil, Verified{}, err
+	}
 	now := s.now()
 	return &StepToken{
 		Who: c.Who, Hash: hash, Kind: kind, DeviceID: c.DeviceID, Factor: p.Factor, Ref: p.Ref, ProvenAt: p.At,
 		CreatedAt: now, ExpiresAt: now.Add(validity),
-	}, v, err
+	}, v, nil
 }
 
 // Sudo turns a password or a verification token into a sudo token.
@@ -191,15 +191,16 @@ func (s *Service) Sudo(ctx context.Context, c *Caller, password, verification st
 	if err != nil {
 		return Verified{}, err
 	}
-	proven := reauth.Proven{Factor: reauth.Password, Role: reauth.First, At: s.now()}
+	// Comparing takes a while: what ended or changed meanwhile came after this.
+	proven := reauth.Proven{Factor: reauth.Password, Role: reauth.First, At: at}
 	token, v, err := s.issue(c, StepSudo, sudoValidity, proven)
 	if err != nil {
-		return v, err
+		return v, s.giveBack(ctx, c, BucketFailures+c.UserID, at, err)
 	}
 	issued := s.audit(c, ActionTokenIssued)
 	issued.Factor, issued.Reason = reauth.Password, string(StepSudo)
 	return v, s.commit(ctx, c, Success{
-		Who: c.Who, At: s.now(), Proven: &proven, Issue: token, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line, issued},
+		Who: c.Who, At: at, Judged: &st, Proven: &proven, Issue: token, RefundFrom: BucketFailures + c.UserID, Refund: at, Log: []Audit{line, issued},
 	})
 }
 
@@ -210,11 +211,8 @@ func (s *Service) sudoByToken(ctx context.Context, c *Caller, verification strin
 	}
 	if errors.Is(err, consent.ErrNotFound) {
 		line := s.audit(c, ActionDenied)
-		line.Reason = "verification_token"
-		if err := s.Store.Record(ctx, line); err != nil {
-			return Verified{}, err
-		}
-		return Verified{}, refuse(CodeProofInvalid, "This verification token is not good here: it was used, has expired, or is another session's.")
+		line.Reason = reasonToken
+		return Verified{}, s.note(ctx, c, line, refuse(CodeProofInvalid, "This verification token is not good here: it was used, has expired, or is another session's."))
 	}
 	if err != nil {
 		return Verified{}, err
@@ -258,10 +256,15 @@ func usedUp(err error) error {
 }
 
 // commit records a right answer. Whoever comes second with it has guessed
-// nothing, and gets their failure back too.
+// nothing, and gets their failure back too. The first line says what was tried.
 func (s *Service) commit(ctx context.Context, c *Caller, won Success) error {
 	err := usedUp(s.Store.Succeed(ctx, won))
-	if err != nil && won.RefundFrom != "" {
+	if err == nil {
+		return nil
+	}
+	line := won.Log[0]
+	line.Reason = ""
+	if err = s.note(ctx, c, line, err); won.RefundFrom != "" {
 		return s.giveBack(ctx, c, won.RefundFrom, won.Refund, err)
 	}
 	return err

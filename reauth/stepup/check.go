@@ -100,7 +100,10 @@ func (s *Service) Check(ctx context.Context, c *Caller, ask Ask) (Checked, error
 			out.ValidUntil = out.At.Truncate(time.Second).Add(left)
 		}
 	} else {
-		out.Challenge, out.Needed = s.challenge(c, &st, a, r), r
+		if out.Challenge, err = s.challenge(ctx, c, &st, a, r); err != nil {
+			return Checked{}, err
+		}
+		out.Needed = r
 		line := s.audit(c, ActionChallenged)
 		line.Level, line.Operation = r.String(), ask.Operation
 		lines = append(lines, line)
@@ -115,12 +118,16 @@ func (s *Service) Check(ctx context.Context, c *Caller, ask Ask) (Checked, error
 	return out, err
 }
 
-// challenge says what is missing, and what it can be proven with.
-func (s *Service) challenge(c *Caller, st *Standing, a reauth.Ages, r reauth.Requirement) *reauth.Challenge {
+// challenge says what is missing, and what a reverification that begins by it
+// can be gone on with.
+func (s *Service) challenge(ctx context.Context, c *Caller, st *Standing, a reauth.Ages, r reauth.Requirement) (*reauth.Challenge, error) {
+	now := s.now()
 	if r.SingleUse() {
-		a = reauth.AgesOf(nil, s.now()) // all of it has to be proven for this
+		a = reauth.AgesOf(nil, now) // all of it has to be proven for this
 	}
 	ch := reauth.NewChallenge(a, reauth.EnrolmentOf(st.second()), r)
-	ch.Factors, ch.Start = s.usable(c.Tenant, st), s.BaseURL+"/v1/reverifications"
-	return &ch
+	ch.Start = s.BaseURL + "/v1/reverifications"
+	var err error
+	ch.Factors, err = s.helpful(ctx, c, st, &Reverification{Who: c.Who, SecondEnrolled: st.second(), CreatedAt: now}, r)
+	return &ch, err
 }

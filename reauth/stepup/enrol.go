@@ -2,7 +2,6 @@ package stepup
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -55,7 +54,7 @@ func (s *Service) spending(ctx context.Context, c *Caller, st *Standing, token s
 		return "", s.short(ctx, c, st, OperationFactors, reason, a, strongest)
 	}
 	if token == "" {
-		return denied("no_proof", ages(c, st, now))
+		return denied(reasonNoProof, ages(c, st, now))
 	}
 	keys, err := s.keys(ctx)
 	if err != nil {
@@ -63,10 +62,10 @@ func (s *Service) spending(ctx context.Context, c *Caller, st *Standing, token s
 	}
 	claims, err := proof.Verify(token, keys.Published(now), proof.Want{Issuer: s.BaseURL, Audience: c.ApplicationID, Now: now})
 	if err != nil || claims.Subject != c.UserID || claims.Session != c.SessionID {
-		return denied("proof_invalid", ages(c, st, now))
+		return denied(reasonProofInvalid, ages(c, st, now))
 	}
 	if op := claims.Operation; op != nil && (op.Name != "" && op.Name != OperationFactors || op.Digest != "") {
-		return denied("other_operation", ages(c, st, now))
+		return denied(reasonOtherOperation, ages(c, st, now))
 	}
 	a := claimsAges(claims, now)
 	// A lower level's proof may name what was proven for something else before.
@@ -83,9 +82,16 @@ func (s *Service) spend(ctx context.Context, c *Caller, id string) error {
 	line.Operation, line.Subject = OperationFactors, id
 	err := s.Store.UseProof(ctx, c.ApplicationID, id, s.now(), Answer{}, line)
 	if errors.Is(err, consent.ErrClaimLost) || errors.Is(err, consent.ErrNotFound) {
-		return refuse(CodeProofUsed, "This proof was used already, or has ended. Prove again who you are.")
+		return s.unchanged(ctx, c, id, refuse(CodeProofUsed, "This proof was used already, or has ended. Prove again who you are."))
 	}
 	return err
+}
+
+// unchanged records that a change of factors was refused.
+func (s *Service) unchanged(ctx context.Context, c *Caller, subject string, refusal error) error {
+	line := s.audit(c, ActionDenied)
+	line.Operation, line.Subject = OperationFactors, subject
+	return s.note(ctx, c, line, refusal)
 }
 
 // Enrol begins a factor. A phone number, an authenticator app and a passkey
@@ -98,17 +104,15 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	if len(label) > maxOperation || !consent.PlainText(label) {
 		return Enrollment{}, invalid("label", "label is longer than 100 bytes, or holds control characters.")
 	}
-	refused := s.audit(c, ActionDenied)
-	refused.Operation = OperationFactors
 	if err := s.mayEnrol(c.Tenant, &st, kind, &number); err != nil {
-		return Enrollment{}, s.note(ctx, c, refused, err)
+		return Enrollment{}, s.unchanged(ctx, c, "", err)
 	}
 	spent, err := s.spending(ctx, c, &st, token)
 	if err != nil {
 		return Enrollment{}, err
 	}
 	if err := st.fits(kind, number); err != nil { // what the user has is told to nobody without a proof
-		return Enrollment{}, s.note(ctx, c, refused, err)
+		return Enrollment{}, s.unchanged(ctx, c, "", err)
 	}
 	f := FactorRecord{ApplicationID: c.ApplicationID, UserID: c.UserID}
 	f.ID, f.Kind, f.Label, f.CreatedAt = "fac_"+s.NewID(), kind, label, s.now()
@@ -145,7 +149,7 @@ func (s *Service) Enrol(ctx context.Context, c *Caller, kind FactorKind, label, 
 	line.Subject, line.Reason = f.ID, string(kind)
 	change.Log = []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return Enrollment{}, usedUp(err)
+		return Enrollment{}, s.unchanged(ctx, c, f.ID, usedUp(err))
 	}
 	out.Factor = f.EnrolledFactor
 	switch kind {
@@ -249,16 +253,19 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	}
 	f, err := s.Store.Factor(ctx, c.ApplicationID, c.UserID, id)
 	if errors.Is(err, consent.ErrNotFound) {
-		return EnrolledFactor{}, factorUnknown()
+		return EnrolledFactor{}, s.unchanged(ctx, c, "", factorUnknown())
 	}
 	if err != nil {
 		return EnrolledFactor{}, err
 	}
 	if !f.VerifiedAt.IsZero() {
-		return EnrolledFactor{}, refuse(CodeFactorLimit, "This factor counts already.")
+		return EnrolledFactor{}, s.unchanged(ctx, c, f.ID, refuse(CodeFactorLimit, "This factor counts already."))
 	}
 	if !s.now().Before(f.CreatedAt.Add(pendingFor)) {
-		return EnrolledFactor{}, refuse(CodeReverificationEnded, "This factor waited for too long. Enrol it anew.")
+		return EnrolledFactor{}, s.unchanged(ctx, c, f.ID, refuse(CodeReverificationEnded, "This factor waited for too long. Enrol it anew."))
+	}
+	if own := f.Kind.strategy(); in.Strategy != "" && in.Strategy != own {
+		return EnrolledFactor{}, s.unchanged(ctx, c, f.ID, invalid("strategy", "This factor is verified by the strategy "+string(own)+"."))
 	}
 	ctx, done := outlasting(ctx)
 	defer done()
@@ -278,11 +285,26 @@ func (s *Service) VerifyFactor(ctx context.Context, c *Caller, id string, in Pro
 	// A number that was a first factor until now is none any more.
 	change.ForgetRefs, change.Log = append(change.ForgetRefs, f.Ref), []Audit{line}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return EnrolledFactor{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, usedUp(err))
+		return EnrolledFactor{}, s.giveBack(ctx, c, BucketFailures+c.UserID, at, s.unchanged(ctx, c, f.ID, usedUp(err)))
 	}
 	f.VerifiedAt = change.At
 	s.tellChange(c, &st, EventFactorAdded, &f.EnrolledFactor)
 	return f.EnrolledFactor, s.giveBack(ctx, c, BucketFailures+c.UserID, at, nil)
+}
+
+// strategy is by which a factor of the kind is verified; empty where it counts at
+// once.
+func (k FactorKind) strategy() reauth.Factor {
+	switch k {
+	case KindTOTP:
+		return reauth.TOTP
+	case KindPasskey:
+		return reauth.Passkey
+	case KindPhone:
+		return reauth.PhoneCode
+	case KindBackupCodes:
+	}
+	return ""
 }
 
 func (s *Service) firstUse(ctx context.Context, c *Caller, f *FactorRecord, in Proof, change *FactorChange) (*wrong, error) {
@@ -327,7 +349,7 @@ func (s *Service) RemoveFactor(ctx context.Context, c *Caller, id, token string)
 	}
 	i := slices.IndexFunc(st.Factors, func(f EnrolledFactor) bool { return f.ID == id })
 	if i < 0 {
-		return factorUnknown()
+		return s.unchanged(ctx, c, "", factorUnknown())
 	}
 	spent, err := s.spending(ctx, c, &st, token)
 	if err == nil {
@@ -341,7 +363,7 @@ func (s *Service) RemoveFactor(ctx context.Context, c *Caller, id, token string)
 	line.Subject, line.Reason = f.ID, string(f.Kind)
 	change := FactorChange{Who: c.Who, At: s.now(), Remove: []string{id}, EndsOthers: true, ForgetRefs: []string{f.Ref}, Log: []Audit{line}}
 	if err := s.Store.ChangeFactors(ctx, change); err != nil {
-		return usedUp(err)
+		return s.unchanged(ctx, c, f.ID, usedUp(err))
 	}
 	s.tellChange(c, &st, EventFactorRemoved, &f)
 	return nil
@@ -370,81 +392,4 @@ func (s *Service) tellBackupUsed(c *Caller, st *Standing) {
 		}
 	}
 	s.Messenger.Tell(n)
-}
-
-// judgeTOTP compares with the user's authenticator app.
-func (s *Service) judgeTOTP(ctx context.Context, c *Caller, typed string, p *reauth.Proven, won *Success) (*wrong, error) {
-	list, err := s.Store.FactorRecords(ctx, c.ApplicationID, c.UserID, KindTOTP)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		f := &list[i]
-		if f.VerifiedAt.IsZero() {
-			continue
-		}
-		secret, err := s.Keys.Open(f.Secret, f.ID)
-		if err != nil {
-			return nil, err
-		}
-		if step, ok := totp.Verify(string(secret), typed, s.now(), f.LastStep); ok {
-			won.Step, p.Ref = &FactorStep{FactorID: f.ID, LastStep: step}, f.ID
-			return nil, nil
-		}
-		if _, again := totp.Verify(string(secret), typed, s.now(), 0); again { // pressed twice, which is no guess
-			return nil, refuse(CodeCodeExpired, "This code was used already. Wait for the one that the app shows next.")
-		}
-	}
-	return incorrect("wrong_code", "This code is not the one that the app shows now, or was used already.", failuresLimit), nil
-}
-
-// judgeBackup compares with every code, whichever it is, so that time does not
-// tell.
-func (s *Service) judgeBackup(ctx context.Context, c *Caller, rv *Reverification, typed string, p *reauth.Proven, won *Success) (*wrong, error) {
-	plain, ok := code.Backup(typed)
-	hash, err := s.backupHash(c, plain)
-	if err != nil {
-		return nil, err
-	}
-	list, err := s.Store.BackupCodes(ctx, c.ApplicationID, c.UserID)
-	if err != nil {
-		return nil, err
-	}
-	var found *BackupUse
-	for i := range list {
-		if hmac.Equal(list[i].Hash, hash) && ok {
-			found = &list[i]
-		}
-	}
-	switch {
-	case found != nil && found.UsedAt.IsZero():
-		won.BackupCode, p.Ref = found, found.FactorID
-		return nil, nil
-	case found != nil:
-		if err := s.pressedTwice(ctx, rv, found); err != nil {
-			return nil, err
-		}
-	}
-	return incorrect("wrong_code", "This is none of the backup codes that are left.", failuresLimit), nil
-}
-
-// pressedTwice refuses a backup code that was used for this reverification a
-// moment ago, which is no guess. The reverification is read again: the first
-// press may have come since.
-func (s *Service) pressedTwice(ctx context.Context, rv *Reverification, used *BackupUse) error {
-	now, err := s.Store.Reverification(ctx, rv.Who, rv.ID)
-	if err != nil {
-		return err
-	}
-	here := slices.ContainsFunc(now.Proven, func(p reauth.Proven) bool {
-		return p.Factor == reauth.BackupCode && p.Ref == used.FactorID && p.At.Equal(used.UsedAt)
-	})
-	switch {
-	case !here:
-		return nil
-	case !now.CompletedAt.IsZero():
-		return alreadyComplete()
-	default:
-		return refuse(CodeCodeExpired, "This code was used already, a moment ago. Go on with what is still missing.")
-	}
 }

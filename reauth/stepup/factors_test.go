@@ -308,3 +308,40 @@ func TestAThiefWithATokenOfAnotherSession(t *testing.T) {
 	_, err = w.Enrol(ctx(w), l.c, stepup.KindPasskey, "", "", factors)
 	require.NoError(t, err)
 }
+
+// A strategy that is not the factor's is no guess at it.
+func TestAFactorIsVerifiedByItsOwnStrategy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	for kind, own := range map[stepup.FactorKind]reauth.Factor{
+		stepup.KindTOTP: reauth.TOTP, stepup.KindPhone: reauth.PhoneCode, stepup.KindPasskey: reauth.Passkey,
+	} {
+		begun, err := w.Enrol(ctx(w), ada, kind, "", "+442071838750", w.strongest(ada, withPassword))
+		require.NoError(t, err)
+		right := stepup.Proof{}
+		switch kind {
+		case stepup.KindTOTP:
+			right.Code = w.shows(begun.Secret, 0)
+		case stepup.KindPhone:
+			right.Code = w.code()
+		case stepup.KindPasskey:
+			right.Credential = newAuthenticator(t).create(begun.Options)
+		}
+		for _, other := range []reauth.Factor{reauth.Password, reauth.EmailCode, reauth.BackupCode, reauth.IDP, "another"} {
+			right.Strategy = other
+			_, err := w.VerifyFactor(ctx(w), ada, begun.Factor.ID, right)
+			e := w.refused(consent.CodeInvalidRequest, err, kind)
+			assert.Equal(t, "strategy", e.Field)
+			assert.Contains(t, e.Detail, string(own))
+		}
+		st, err := w.store.Standing(ctx(w), ada.Who)
+		require.NoError(t, err)
+		assert.Empty(t, st.Failures, kind)
+		right.Strategy = own
+		_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, right)
+		require.NoError(t, err, kind)
+		require.NoError(t, w.store.ChangeFactors(ctx(w), stepup.FactorChange{Who: ada.Who, At: w.clock.Now(), Remove: []string{begun.Factor.ID}}))
+		w.advance(time.Minute)
+	}
+}

@@ -81,11 +81,8 @@ func (s *Service) failed(ctx context.Context, c *Caller, st *Standing, taken rea
 // unjudged records an answer that could not be compared with anything, which
 // is no failure of the user's.
 func (s *Service) unjudged(ctx context.Context, c *Caller, at time.Time, line Audit, cause error) error {
-	if code := consent.CodeOf(cause); code != "" {
-		line.Action, line.Reason = ActionDenied, string(code)
-		cause = errors.Join(s.Store.Record(ctx, line), cause)
-	}
-	return s.giveBack(ctx, c, BucketFailures+c.UserID, at, cause)
+	line.Reason = "" // of what was not reached
+	return s.giveBack(ctx, c, BucketFailures+c.UserID, at, s.note(ctx, c, line, cause))
 }
 
 // giveBack takes a stamp out of a window: what it was for did not happen. cause

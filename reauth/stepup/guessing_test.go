@@ -1,6 +1,7 @@
 package stepup_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -406,4 +407,36 @@ func TestHowManyReverificationsBegin(t *testing.T) {
 	require.NoError(t, begin(w.of(&w.app, map[string]any{"sub": "bob"})))
 	w.advance(10 * time.Minute)
 	require.NoError(t, begin(w.caller(nil)))
+}
+
+// broken are keys by which nothing is found again.
+type broken struct {
+	stepup.Keys
+	purpose string
+}
+
+func (b *broken) Fingerprint(purpose string, value []byte) ([]byte, error) {
+	if purpose == b.purpose {
+		return nil, errors.New("no such key")
+	}
+	return b.Keys.Fingerprint(purpose, value)
+}
+
+// A fault of ours after a right answer is nobody's failure.
+func TestAFaultGivesTheFailureBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	s := w.with(func(cfg *stepup.Config) { cfg.Keys = &broken{Keys: w.keys, purpose: "reauth-step-token"} })
+	v, err := s.Sudo(ctx(w), ada, secret, "")
+	require.ErrorContains(t, err, "no such key")
+	assert.Empty(t, v)
+	made, err := w.SendVerification(ctx(w), ada, reauth.EmailCode, "ada@example.org")
+	require.NoError(t, err)
+	v, err = s.VerifyCode(ctx(w), made.ID, w.code(), "", "")
+	require.ErrorContains(t, err, "no such key")
+	assert.Empty(t, v)
+	st, err := w.store.Standing(ctx(w), ada.Who)
+	require.NoError(t, err)
+	assert.Empty(t, st.Failures)
 }

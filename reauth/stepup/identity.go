@@ -77,14 +77,14 @@ func (s *Service) keep(ctx context.Context, c *Caller, rv *Reverification, t tri
 // reverification may have ended meanwhile.
 func (s *Service) prepare(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, sealed consent.Sealed) error {
 	var lines []Audit
-	if ok, err := s.mayNote(ctx, c); err != nil {
+	if ok, err := s.mayNote(ctx, c, noteChallenged); err != nil {
 		return err
 	} else if ok {
 		lines = append(lines, s.about(c, ActionChallenged, rv, f))
 	}
 	err := s.Store.Prepare(ctx, rv.Who, rv.ID, sealed, lines...)
 	if errors.Is(err, consent.ErrNotFound) {
-		return refuse(CodeReverificationEnded, "This reverification is complete, or has ended meanwhile. Begin a new one.")
+		return s.refused(ctx, c, rv, f, refuse(CodeReverificationEnded, "This reverification is complete, or has ended meanwhile. Begin a new one."))
 	}
 	return err
 }

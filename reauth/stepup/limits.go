@@ -3,6 +3,7 @@ package stepup
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -14,7 +15,7 @@ import (
 // window it is full before the tries are over.
 const swapTries = 50
 
-var errContended = errors.New("reauth: a window changed too often to be counted in")
+var errContended = errors.New("stepup: a window changed too often to be counted in")
 
 // count takes a call out of a window that replicas share. read is the window as
 // it was read already, where it was; the lines of audit are written with the
@@ -81,21 +82,50 @@ func (s *Service) deniedBy(ctx context.Context, c *Caller, l limit, f reauth.Fac
 	return s.later(ctx, line)
 }
 
+// noteChallenged counts the challenges that are made, beside the reasons of
+// refusals.
+const noteChallenged = "challenged"
+
+// noted are the reasons that lines are counted by, each for itself: the noise of
+// one hides nothing of another. What is not among them is counted together.
+var noted = []string{
+	noteOther, noteChallenged, reasonNotTheirs, reasonLevel, reasonNoProof, reasonProofInvalid, reasonOtherOperation, reasonOtherDetails,
+	reasonOtherSession, reasonOtherDevice, reasonProofUnknown, reasonProofUsed, reasonProofEnded, reasonSudoUsed, reasonSudoInvalid,
+	reasonCodeUsed, reasonNoCode, reasonToken, reasonNothingBound,
+	string(consent.CodeInvalidRequest), string(CodeStrategyUnavailable), string(CodeReverificationEnded), string(CodeNotPrepared), string(CodeCodeExpired),
+	string(CodeLocked), string(CodeFactorNotFound), string(CodeFactorLimit), string(CodeIdentityUnavailable), string(CodeIdentityDenied),
+}
+
+const noteOther = ""
+
+func noteBucket(reason, userID string) string { return BucketNoted + reason + ":" + userID }
+
 // mayNote reports whether one more line may be written of what a caller can do
 // over and over: it is true notesLimit times in a stretch, so that nobody fills
-// the audit, which is never deleted.
-func (s *Service) mayNote(ctx context.Context, c *Caller) (bool, error) {
-	return s.Store.Take(ctx, c.ApplicationID, limitNotes.bucket(c.UserID), s.now().Truncate(notesPer), 1, notesLimit)
+// the audit, which is never deleted. The audit says that lines are missing.
+func (s *Service) mayNote(ctx context.Context, c *Caller, reason string) (bool, error) {
+	if !slices.Contains(noted, reason) {
+		reason = noteOther
+	}
+	ok, err := s.Store.Take(ctx, c.ApplicationID, noteBucket(reason, c.UserID), s.now().Truncate(notesPer), 1, notesLimit)
+	if err != nil || ok {
+		return ok, err
+	}
+	return false, s.deniedBy(ctx, c, limitNotes, "", "")
 }
 
 // note records that a caller was refused, as far as there is room, and returns
-// the refusal.
+// the refusal. A fault is none, and who was erased has no line.
 func (s *Service) note(ctx context.Context, c *Caller, line Audit, refusal error) error {
+	code := consent.CodeOf(refusal)
 	line.Action = ActionDenied
 	if line.Reason == "" {
-		line.Reason = string(consent.CodeOf(refusal))
+		line.Reason = string(code)
 	}
-	ok, err := s.mayNote(ctx, c)
+	if line.Reason == "" || code == CodeUserUnknown {
+		return refusal
+	}
+	ok, err := s.mayNote(ctx, c, line.Reason)
 	if err == nil && ok {
 		err = s.later(ctx, line)
 	}

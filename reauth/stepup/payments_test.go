@@ -82,6 +82,53 @@ func TestAPasskeyWithoutVerificationIsOneCategory(t *testing.T) {
 	w.refused(stepup.CodeStrategyUnavailable, err, "sca asks for verification")
 }
 
+// A challenge lists what a reverification that begins by it takes.
+func TestAChallengeListsWhatHelps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle(func(s *stepup.Settings) {
+		s.OpenID = stepup.OpenID{Issuer: "http://127.0.0.1:9", ClientID: "reconsent", ClientSecret: "of-the-provider"}
+	})
+	ada := w.caller(nil)
+	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
+	require.NoError(t, err)
+	key := newAuthenticator(t)
+	key.flags = present
+	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+	require.NoError(t, err)
+	w.withTOTP(ada, withPassword)
+	w.advance(time.Hour)
+	strategies := func(list []reauth.Usable) (names []reauth.Factor) {
+		for _, u := range list {
+			names = append(names, u.Strategy)
+		}
+		return names
+	}
+	all := []reauth.Factor{reauth.Password, reauth.EmailCode, reauth.PhoneCode, reauth.Passkey, reauth.IDP, reauth.TOTP}
+	categories := []reauth.Factor{reauth.Password, reauth.EmailCode, reauth.PhoneCode, reauth.TOTP}
+	for ask, want := range map[stepup.Ask][]reauth.Factor{
+		{Level: "sca"}: categories, {Operation: "pay"}: categories, {Level: "sca", Operation: "transfer"}: categories,
+		{Level: "strict_mfa"}: all, {Level: "medium"}: all, {Level: "critical"}: all,
+	} {
+		out, err := w.Check(ctx(w), ada, ask)
+		require.NoError(t, err)
+		require.NotNil(t, out.Challenge, ask)
+		assert.Equal(t, want, strategies(out.Challenge.Factors), ask)
+		v, err := w.Begin(ctx(w), ada, stepup.Begin{Ask: ask, Details: payment})
+		require.NoError(t, err)
+		assert.Equal(t, v.Usable, out.Challenge.Factors, ask)
+	}
+	// So does that which a backend is given for it.
+	other := use(w.prove(ada, stepup.Ask{Level: "medium"}, withPassword).Proof, "anything")
+	other.Level = "critical"
+	_, err = w.Use(ctx(w), w.app.ID, other)
+	assert.Equal(t, all, strategies(w.shortOf(err).Challenge.Factors))
+	sudo, err := w.Sudo(ctx(w), ada, secret, "")
+	require.NoError(t, err)
+	_, err = w.Use(ctx(w), w.app.ID, stepup.Use{SudoToken: sudo.Token, UserID: "ada", SessionID: "s1", Operation: "pay", Details: payment})
+	assert.NotContains(t, strategies(w.shortOf(err).Challenge.Factors), reauth.IDP)
+}
+
 // There is no downgrade: who cannot prove two categories is told so.
 func TestAPaymentOfSomebodyWithOneCategory(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package stepup_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
 	"github.com/reconsent/reconsent/reauth/stepup"
+	"github.com/reconsent/reconsent/sqlstore"
 )
 
 // What is refused, and what is only asked for, stands in the audit too.
@@ -98,6 +100,124 @@ func TestAChallengeThatIsMadeLeavesALine(t *testing.T) {
 	}
 }
 
+// Every attempt leaves a line, whatever it came to.
+func TestEveryAttemptLeavesALine(t *testing.T) {
+	t.Parallel()
+	password := withPassword("")
+	for name, tt := range map[string]struct {
+		prepare func(w *world, ada *stepup.Caller) (subject string, do func() error)
+		want    stepup.Audit // without what every line has
+	}{
+		"nothing was prepared": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			v := w.begun(ada, stepup.Ask{Operation: "transfer"})
+			return v.ID, func() error {
+				_, err := w.Attempt(ctx(w), ada, v.ID, stepup.Proof{Strategy: reauth.EmailCode, Code: "123456"})
+				return err
+			}
+		}, stepup.Audit{Reason: string(stepup.CodeNotPrepared), Factor: reauth.EmailCode, Level: "strict", Operation: "transfer"}},
+		"no answer": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			w.withPasskey(ada, withPassword)
+			v := w.begun(ada, stepup.Ask{Operation: "transfer"})
+			_, _, err := w.Prepare(ctx(w), ada, v.ID, reauth.Passkey, "")
+			require.NoError(t, err)
+			return v.ID, func() error {
+				_, err := w.Attempt(ctx(w), ada, v.ID, stepup.Proof{Strategy: reauth.Passkey})
+				return err
+			}
+		}, stepup.Audit{Reason: string(consent.CodeInvalidRequest), Factor: reauth.Passkey, Level: "strict", Operation: "transfer"}},
+		"it is complete": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			v := w.prove(ada, stepup.Ask{Operation: "transfer"}, withPassword)
+			return v.ID, func() error { _, err := w.Attempt(ctx(w), ada, v.ID, password); return err }
+		}, stepup.Audit{Reason: string(stepup.CodeReverificationEnded), Factor: reauth.Password, Level: "strict", Operation: "transfer"}},
+		"it has expired": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			v := w.begun(ada, stepup.Ask{Operation: "transfer"})
+			w.advance(11 * time.Minute)
+			return v.ID, func() error { _, err := w.Attempt(ctx(w), ada, v.ID, password); return err }
+		}, stepup.Audit{Reason: string(stepup.CodeReverificationEnded), Factor: reauth.Password, Level: "strict", Operation: "transfer"}},
+		"somebody else was quicker": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			v := w.begun(ada, stepup.Ask{Operation: "transfer"})
+			m := &overtaken{Store: w.store, first: func() {
+				_, err := w.Attempt(ctx(w), ada, v.ID, password)
+				require.NoError(t, err)
+			}}
+			return v.ID, func() error { _, err := w.over(m).Attempt(ctx(w), ada, v.ID, password); return err }
+		}, stepup.Audit{Reason: string(stepup.CodeProofUsed), Factor: reauth.Password, Level: "strict", Operation: "transfer"}},
+		"the factors have changed": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			v := w.begun(ada, stepup.Ask{Operation: "transfer"})
+			// As it would be read just before the change ends it.
+			m := &stale{Store: w.store, read: func(r *stepup.Reverification) { r.SecondEnrolled = true }}
+			return v.ID, func() error { _, err := w.over(m).Attempt(ctx(w), ada, v.ID, password); return err }
+		}, stepup.Audit{Reason: string(stepup.CodeReverificationEnded), Factor: reauth.Password, Level: "strict", Operation: "transfer"}},
+		"a factor that is none": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			return "", func() error {
+				_, err := w.VerifyFactor(ctx(w), ada, "fac_of_nobody", stepup.Proof{Code: "123456"})
+				return err
+			}
+		}, stepup.Audit{Reason: string(stepup.CodeFactorNotFound), Operation: stepup.OperationFactors}},
+		"a factor that is none to remove": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			return "", func() error { return w.RemoveFactor(ctx(w), ada, "fac_of_nobody", "") }
+		}, stepup.Audit{Reason: string(stepup.CodeFactorNotFound), Operation: stepup.OperationFactors}},
+		"a factor that waited for too long": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			begun, err := w.Enrol(ctx(w), ada, stepup.KindTOTP, "", "", w.strongest(ada, withPassword))
+			require.NoError(t, err)
+			w.advance(16 * time.Minute)
+			return begun.Factor.ID, func() error {
+				_, err := w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Code: w.shows(begun.Secret, 0)})
+				return err
+			}
+		}, stepup.Audit{Reason: string(stepup.CodeReverificationEnded), Operation: stepup.OperationFactors}},
+		"a factor that counts already": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			app, id := w.withTOTP(ada, withPassword)
+			return id, func() error {
+				_, err := w.VerifyFactor(ctx(w), ada, id, stepup.Proof{Code: w.shows(app, 0)})
+				return err
+			}
+		}, stepup.Audit{Reason: string(stepup.CodeFactorLimit), Operation: stepup.OperationFactors}},
+		"a factor by another's strategy": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			begun, err := w.Enrol(ctx(w), ada, stepup.KindTOTP, "", "", w.strongest(ada, withPassword))
+			require.NoError(t, err)
+			return begun.Factor.ID, func() error { _, err := w.VerifyFactor(ctx(w), ada, begun.Factor.ID, password); return err }
+		}, stepup.Audit{Reason: string(consent.CodeInvalidRequest), Operation: stepup.OperationFactors}},
+		"a change by a proof that was used": {func(w *world, ada *stepup.Caller) (string, func() error) {
+			token := w.strongest(ada, withPassword)
+			_, err := w.Enrol(ctx(w), ada, stepup.KindTOTP, "", "", token)
+			require.NoError(t, err)
+			return w.claims(token).ID, func() error {
+				_, err := w.Enrol(ctx(w), ada, stepup.KindTOTP, "", "", token)
+				return err
+			}
+		}, stepup.Audit{Reason: string(stepup.CodeProofUsed), Operation: stepup.OperationFactors}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ada := w.caller(nil)
+			ada.DeviceID, ada.IPPrefix = "phone", "192.0.2.0/24"
+			subject, do := tt.prepare(w, ada)
+			before := len(w.trail(stepup.ActionDenied))
+			require.Error(t, do())
+			lines := w.trail(stepup.ActionDenied)
+			require.Len(t, lines, before+1)
+			want := tt.want
+			want.ApplicationID, want.ID, want.At, want.UserID, want.SessionID = w.app.ID, lines[0].ID, w.clock.Now(), "ada", "s1"
+			want.DeviceID, want.IPPrefix, want.Action, want.Subject = "phone", "192.0.2.0/24", stepup.ActionDenied, subject
+			assert.Equal(t, want, lines[0])
+		})
+	}
+}
+
+// stale is a database whose reverifications are read as they no longer are.
+type stale struct {
+	*sqlstore.Store
+	read func(*stepup.Reverification)
+}
+
+func (s *stale) Reverification(ctx context.Context, who stepup.Who, id string) (stepup.Reverification, error) {
+	r, err := s.Store.Reverification(ctx, who, id)
+	s.read(&r)
+	return r, err
+}
+
 func TestAnEnrolmentThatIsRefusedLeavesALine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -129,11 +249,9 @@ func TestRefusalsDoNotFillTheAudit(t *testing.T) {
 	ada := w.caller(nil)
 	v := w.begun(ada, stepup.Ask{Level: "medium"})
 	foreign := w.begun(w.in("s2"), stepup.Ask{Level: "medium"})
-	for range 60 {
+	for range 103 {
 		_, err := w.Attempt(ctx(w), ada, v.ID, stepup.Proof{Strategy: reauth.TOTP, Code: "123456"})
 		w.refused(stepup.CodeStrategyUnavailable, err)
-		_, err = w.Look(ctx(w), ada, foreign.ID)
-		w.refused(stepup.CodeReverificationNotFound, err)
 	}
 	assert.Len(t, w.trail(stepup.ActionDenied), 100)
 	w.advance(10 * time.Minute)

@@ -170,14 +170,15 @@ func (s *Service) Look(ctx context.Context, c *Caller, id string) (View, error) 
 	if err != nil {
 		return View{}, err
 	}
-	rv, _, err := s.reverification(ctx, c, id)
+	rv, _, err := s.reverification(ctx, c, id, "")
 	if err != nil {
 		return View{}, err
 	}
 	return s.view(ctx, c, &st, &rv)
 }
 
-func (s *Service) reverification(ctx context.Context, c *Caller, id string) (Reverification, reauth.Requirement, error) {
+// reverification reads the one that a step by f is about, or no step.
+func (s *Service) reverification(ctx context.Context, c *Caller, id string, f reauth.Factor) (Reverification, reauth.Requirement, error) {
 	rv, err := s.Store.Reverification(ctx, c.Who, id)
 	if errors.Is(err, consent.ErrNotFound) {
 		return rv, reauth.Requirement{}, s.notTheirs(ctx, c, id)
@@ -186,7 +187,8 @@ func (s *Service) reverification(ctx context.Context, c *Caller, id string) (Rev
 		return rv, reauth.Requirement{}, err
 	}
 	if now := s.now(); !rv.EndedAt.IsZero() || rv.CompletedAt.IsZero() && !now.Before(rv.ExpiresAt) {
-		return rv, reauth.Requirement{}, refuse(CodeReverificationEnded, "This reverification has expired, or was ended by a change of the user's factors or the end of the session. Begin a new one.")
+		ended := refuse(CodeReverificationEnded, "This reverification has expired, or was ended by a change of the user's factors or the end of the session. Begin a new one.")
+		return rv, reauth.Requirement{}, s.refused(ctx, c, &rv, f, ended)
 	}
 	r, err := reauth.ParseRequirement(rv.Level)
 	return rv, r, err
@@ -204,7 +206,7 @@ func (s *Service) notTheirs(ctx context.Context, c *Caller, id string) error {
 		return err
 	}
 	line := s.audit(c, ActionDenied)
-	line.Reason, line.Subject = "not_theirs", id
+	line.Reason, line.Subject = reasonNotTheirs, id
 	return s.note(ctx, c, line, unknown)
 }
 
@@ -292,17 +294,17 @@ func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Facto
 	if err != nil {
 		return st, Reverification{}, reauth.Requirement{}, "", err
 	}
-	rv, r, err := s.reverification(ctx, c, id)
+	rv, r, err := s.reverification(ctx, c, id, f)
 	if err != nil {
 		return st, rv, r, "", err
 	}
 	now := s.now()
 	status := rv.status(r, now)
 	if status == Complete {
-		return st, rv, r, "", alreadyComplete()
+		return st, rv, r, "", s.refused(ctx, c, &rv, f, alreadyComplete())
 	}
 	if rv.SecondEnrolled != st.second() {
-		return st, rv, r, "", refuse(CodeReverificationEnded, "The user's factors have changed. Begin a new reverification.")
+		return st, rv, r, "", s.refused(ctx, c, &rv, f, refuse(CodeReverificationEnded, "The user's factors have changed. Begin a new reverification."))
 	}
 	role := reauth.First
 	if status == NeedsSecond {
@@ -317,7 +319,7 @@ func (s *Service) step(ctx context.Context, c *Caller, id string, f reauth.Facto
 		role = role.Other()
 	}
 	if !fits(role) {
-		return st, rv, r, "", s.unavailable(ctx, c, &rv, f, "This strategy does not help here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which do.")
+		return st, rv, r, "", s.unavailable(ctx, c, &rv, f, "This strategy cannot be used here: it is none that the user has, or not for the factor that is needed next. GET the reverification to see which help.")
 	}
 	return st, rv, r, role, nil
 }
@@ -330,10 +332,15 @@ func (s *Service) about(c *Caller, a Action, rv *Reverification, f reauth.Factor
 }
 
 func (s *Service) unavailable(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, detail string) error {
+	return s.refused(ctx, c, rv, f, refuse(CodeStrategyUnavailable, detail))
+}
+
+// refused records that a step of a reverification was refused.
+func (s *Service) refused(ctx context.Context, c *Caller, rv *Reverification, f reauth.Factor, refusal error) error {
 	if !f.MayBe(reauth.First) && !f.MayBe(reauth.Second) {
 		f = "" // what somebody sent is no word of the audit
 	}
-	return s.note(ctx, c, s.about(c, ActionDenied, rv, f), refuse(CodeStrategyUnavailable, detail))
+	return s.note(ctx, c, s.about(c, ActionDenied, rv, f), refusal)
 }
 
 func (s *Service) prepareCode(ctx context.Context, c *Caller, st *Standing, rv *Reverification, f reauth.Factor, role reauth.Role) (Prepared, error) {
@@ -361,7 +368,7 @@ func (s *Service) Attempt(ctx context.Context, c *Caller, id string, in Proof) (
 	}
 	codeID, err := s.answerable(ctx, c, &rv, in)
 	if err != nil {
-		return View{}, err
+		return View{}, s.refused(ctx, c, &rv, in.Strategy, err)
 	}
 	ctx, done := outlasting(ctx)
 	defer done()

@@ -387,8 +387,8 @@ func TestTheClaimsOfAProof(t *testing.T) {
 	w.refused(stepup.CodeProofInvalid, err)
 }
 
-// TestSeveralFactorsAreToldInAMR: both roles, or two categories, and nothing
-// that only looks like it.
+// TestSeveralFactorsAreToldInAMR: both roles, or two categories, of those that
+// this was proven with, and nothing that only looks like it.
 func TestSeveralFactorsAreToldInAMR(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -417,8 +417,10 @@ func TestSeveralFactorsAreToldInAMR(t *testing.T) {
 	assert.Equal(t, []string{"pwd"}, amr("medium", password))
 	assert.Equal(t, []string{"otp"}, amr("medium", code(reauth.EmailCode)))
 	assert.Equal(t, []string{"pwd"}, amr("medium", password, password), "the same twice")
-	assert.ElementsMatch(t, []string{"otp", "sms"}, amr("medium", code(reauth.EmailCode), code(reauth.PhoneCode)), "two first factors of one category")
-	assert.ElementsMatch(t, []string{"otp", "pwd", "mfa"}, amr("medium", code(reauth.EmailCode), password), "two categories")
+	assert.Equal(t, []string{"sms", "otp"}, amr("medium", code(reauth.EmailCode), code(reauth.PhoneCode)), "what was proven for something else before is not how")
+	assert.Equal(t, []string{"pwd"}, amr("medium", code(reauth.EmailCode), password))
+	paid := w.in("two categories")
+	assert.Equal(t, []string{"pwd", "otp", "mfa"}, w.claims(w.paid(paid, payment, withPassword, w.byCode(paid, reauth.EmailCode)).Proof).AMR, "two categories")
 
 	key, _ := w.withPasskey(w.in("key"), withPassword)
 	w.advance(time.Hour)
@@ -428,6 +430,30 @@ func TestSeveralFactorsAreToldInAMR(t *testing.T) {
 	assert.Equal(t, []string{"otp"}, amr("strict", func(*stepup.Caller) answer { return byTOTP(w, app) }))
 	assert.Equal(t, []string{"pwd", "otp", "mfa"}, amr("strict_mfa", password, func(*stepup.Caller) answer { return byTOTP(w, app) }))
 	assert.Equal(t, []string{"otp", "mfa"}, amr("strict_mfa", code(reauth.EmailCode), func(*stepup.Caller) answer { return byTOTP(w, app) }), "both roles")
+}
+
+// What was proven long ago stands in a proof with its time, and is no part of how
+// or when the user has proven this: amr beside auth_time would say that it was
+// proven just now.
+func TestAMRIsOfThisProof(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.caller(nil)
+	app, id := w.withTOTP(ada, withPassword)
+	w.advance(time.Minute)
+	w.prove(ada, stepup.Ask{Level: "strict"}, byTOTP(w, app))
+	then := w.clock.Now()
+	w.advance(60 * 24 * time.Hour)
+	for _, level := range []string{"medium", "session"} {
+		w.advance(time.Hour)
+		ada = w.caller(nil)
+		said := w.claims(w.prove(ada, stepup.Ask{Level: level}, withPassword).Proof)
+		now := w.clock.Now()
+		assert.Equal(t, []string{"pwd"}, said.AMR, level)
+		assert.Equal(t, now, said.AuthTime, level)
+		assert.Equal(t, [2]int{0, int(now.Sub(then) / time.Minute)}, said.FVA, level)
+		assert.Equal(t, []proof.Factor{{Method: "password", Role: proof.First, At: now}, {Method: "totp", Role: proof.Second, At: then, Ref: id}}, said.Factors, level)
+	}
 }
 
 func TestAProofEndsWithTheWindowOfItsLevel(t *testing.T) {

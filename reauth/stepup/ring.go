@@ -156,9 +156,12 @@ func (s *Service) proofOf(ctx context.Context, c *Caller, st *Standing, rv *Reve
 	if p.Operation != "" || p.Digest != "" {
 		claims.Operation = &proof.Operation{Name: p.Operation, Digest: p.Digest}
 	}
-	told := s.told(st, rv, r, p.CreatedAt)
-	for _, x := range told {
+	for _, x := range s.told(st, rv, r, p.CreatedAt) {
 		claims.Factors = append(claims.Factors, proof.Factor{Method: string(x.Factor), Role: proof.Role(x.Role), At: x.At, UserVerified: x.UserVerified, Ref: x.Ref})
+	}
+	// How and when this was proven: amr is read as of auth_time. What else the
+	// session has proven has its own times.
+	for _, x := range rv.Proven {
 		if x.At.After(claims.AuthTime) {
 			claims.AuthTime = x.At
 		}
@@ -168,7 +171,7 @@ func (s *Service) proofOf(ctx context.Context, c *Caller, st *Standing, rv *Reve
 			}
 		}
 	}
-	if multiFactor(told, p.CreatedAt) {
+	if multiFactor(rv.Proven, p.CreatedAt) {
 		claims.AMR = append(claims.AMR, "mfa")
 	}
 	return proof.Mint(key, claims)

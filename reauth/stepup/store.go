@@ -99,6 +99,9 @@ const (
 	// BucketLimited likewise, by limit and user: that whoever ran into it stands in
 	// the audit.
 	BucketLimited = "limited:"
+	// BucketNoted likewise, by reason and user: lines of what costs nothing to
+	// repeat.
+	BucketNoted = "noted:"
 )
 
 // WindowsOf are the buckets of windows that carry a user's id. They go when the
@@ -112,6 +115,9 @@ func AllowancesOf(userID string) []string {
 	names := []string{BucketLocked + userID}
 	for l := range stretches {
 		names = append(names, l.bucket(userID))
+	}
+	for _, reason := range noted {
+		names = append(names, noteBucket(reason, userID))
 	}
 	return names
 }
@@ -223,14 +229,19 @@ type Reverifications interface {
 	// Succeed records a right answer, with all that follows from it, in one step.
 	// consent.ErrClaimLost where a part of it is not there, was used up or has
 	// ended meanwhile, or is another session's; where its idempotency key has an
-	// answer; and where At is not later than the session's end.
+	// answer; where At is not later than the session's end; and where what it was
+	// Judged by has changed.
 	Succeed(ctx context.Context, s Success) error
 }
 
 // Success is what a right answer changes. What is empty is not part of it.
 type Success struct {
 	Who
-	At     time.Time
+	At time.Time
+	// Judged is the user as the answer was compared with them, where nothing is used
+	// up that would have ended by a change. Their addresses, their password and the
+	// factors that count have to be the same still.
+	Judged *Standing
 	Proven *reauth.Proven // joins what the session has proven; the latest of a factor, role and ref stands
 
 	CodeID     string      // used up

@@ -155,7 +155,7 @@ func (a *Answer) says(u Used) error {
 func (s *Service) deny(ctx context.Context, c *Caller, in Use, reason string, answer *consent.Error) error {
 	line := s.audit(c, ActionDenied)
 	line.Operation, line.Reason = in.Operation, reason
-	return errors.Join(s.Store.Record(ctx, line), answer)
+	return s.note(ctx, c, line, answer)
 }
 
 func (s *Service) useProof(ctx context.Context, c *Caller, st *Standing, in Use, answer Answer) (Used, error) {
@@ -166,14 +166,14 @@ func (s *Service) useProof(ctx context.Context, c *Caller, st *Standing, in Use,
 	now := s.now()
 	claims, err := proof.Verify(in.Proof, keys.Published(now), proof.Want{Issuer: s.BaseURL, Audience: c.ApplicationID, Now: now})
 	if err != nil {
-		return Used{}, s.deny(ctx, c, in, "proof_invalid", refuse(CodeProofInvalid, "This is not a proof for this application that is still good: "+err.Error()+"."))
+		return Used{}, s.deny(ctx, c, in, reasonProofInvalid, refuse(CodeProofInvalid, "This is not a proof for this application that is still good: "+err.Error()+"."))
 	}
 	if claims.Subject != c.UserID || claims.Session != c.SessionID {
-		return Used{}, s.deny(ctx, c, in, "other_session", refuse(CodeProofMismatch, "This proof belongs to another user or session. It was not used up."))
+		return Used{}, s.deny(ctx, c, in, reasonOtherSession, refuse(CodeProofMismatch, "This proof belongs to another user or session. It was not used up."))
 	}
 	record, err := s.Store.Proof(ctx, c.ApplicationID, claims.ID)
 	if errors.Is(err, consent.ErrNotFound) {
-		return Used{}, s.deny(ctx, c, in, "proof_unknown", refuse(CodeProofInvalid, "This proof is not known, or was erased."))
+		return Used{}, s.deny(ctx, c, in, reasonProofUnknown, refuse(CodeProofInvalid, "This proof is not known, or was erased."))
 	}
 	if err != nil {
 		return Used{}, err
@@ -210,9 +210,9 @@ func (s *Service) spent(ctx context.Context, c *Caller, in Use, id string) error
 		return err
 	}
 	if record.UsedAt.IsZero() {
-		return s.deny(ctx, c, in, "proof_ended", refuse(CodeProofInvalid, "This proof has ended: the session did, a factor of the user changed, or its time is over."))
+		return s.deny(ctx, c, in, reasonProofEnded, refuse(CodeProofInvalid, "This proof has ended: the session did, a factor of the user changed, or its time is over."))
 	}
-	return s.deny(ctx, c, in, "proof_used", refuse(CodeProofUsed, "This proof was used already."))
+	return s.deny(ctx, c, in, reasonProofUsed, refuse(CodeProofUsed, "This proof was used already."))
 }
 
 // demanded is what a use of a proof asks for: the level of the operation, that
@@ -248,9 +248,9 @@ func (s *Service) fits(ctx context.Context, c *Caller, in Use, p ProofRecord, r 
 	}
 	switch {
 	case p.Operation != in.Operation && p.Operation != "":
-		return s.deny(ctx, c, in, "other_operation", refuse(CodeProofMismatch, "This proof was made for another operation. It was not used up."))
+		return s.deny(ctx, c, in, reasonOtherOperation, refuse(CodeProofMismatch, "This proof was made for another operation. It was not used up."))
 	case !hmac.Equal([]byte(p.Digest), []byte(digest)):
-		return s.deny(ctx, c, in, "other_details", refuse(CodeProofMismatch, "The person agreed to other details, or to none. The proof was not used up."))
+		return s.deny(ctx, c, in, reasonOtherDetails, refuse(CodeProofMismatch, "The person agreed to other details, or to none. The proof was not used up."))
 	case r.Bound() && digest == "":
 		return invalid("details", "This level is bound to a payment: give its details.")
 	}
@@ -292,17 +292,15 @@ func claimsAges(claims proof.Claims, now time.Time) reauth.Ages {
 	return reauth.AgesOf(list, now)
 }
 
-// reasonLevel is that too little was proven.
-const reasonLevel = "level"
-
 // short is the challenge as a backend gets it.
 func (s *Service) short(ctx context.Context, c *Caller, st *Standing, operation, reason string, a reauth.Ages, r reauth.Requirement) error {
-	line := s.audit(c, ActionDenied)
-	line.Operation, line.Level, line.Reason = operation, r.String(), reason
-	if err := s.Store.Record(ctx, line); err != nil {
+	challenge, err := s.challenge(ctx, c, st, a, r)
+	if err != nil {
 		return err
 	}
-	return &Short{Challenge: s.challenge(c, st, a, r), Needed: r}
+	line := s.audit(c, ActionDenied)
+	line.Operation, line.Level, line.Reason = operation, r.String(), reason
+	return s.note(ctx, c, line, &Short{Challenge: challenge, Needed: r})
 }
 
 // Short is the error of a user who has proven too little. It carries the
@@ -347,7 +345,7 @@ func (s *Service) sameDevice(ctx context.Context, c *Caller, in Use, began strin
 	if in.DeviceID == "" || deviceMatches(began, in.DeviceID) {
 		return nil
 	}
-	return s.deny(ctx, c, in, "other_device", refuse(CodeProofMismatch, "This was asked for from another device. It was not used up."))
+	return s.deny(ctx, c, in, reasonOtherDevice, refuse(CodeProofMismatch, "This was asked for from another device. It was not used up."))
 }
 
 // sudoGone tells a token that was used from one that never was any.
@@ -359,9 +357,9 @@ func (s *Service) sudoGone(ctx context.Context, c *Caller, in Use) error {
 	t, err := s.Store.StepToken(ctx, c.ApplicationID, StepSudo, hash)
 	switch {
 	case err == nil && t.Who == c.Who && !t.UsedAt.IsZero():
-		return s.deny(ctx, c, in, "sudo_used", refuse(CodeProofUsed, "This sudo token was used already."))
+		return s.deny(ctx, c, in, reasonSudoUsed, refuse(CodeProofUsed, "This sudo token was used already."))
 	case err == nil || errors.Is(err, consent.ErrNotFound):
-		return s.deny(ctx, c, in, "sudo_invalid", refuse(CodeProofInvalid, "This sudo token is not good here: it has expired, or is another session's."))
+		return s.deny(ctx, c, in, reasonSudoInvalid, refuse(CodeProofInvalid, "This sudo token is not good here: it has expired, or is another session's."))
 	default:
 		return err
 	}
@@ -392,9 +390,9 @@ func (s *Service) useCode(ctx context.Context, c *Caller, st *Standing, in Use, 
 			return Used{}, err
 		}
 		if used {
-			return Used{}, s.deny(ctx, c, in, "code_used", refuse(CodeProofUsed, "This code was used already."))
+			return Used{}, s.deny(ctx, c, in, reasonCodeUsed, refuse(CodeProofUsed, "This code was used already."))
 		}
-		return Used{}, s.deny(ctx, c, in, "no_code", refuse(CodeCodeExpired, "No code is live for this session: it was used, has expired, or none was sent."))
+		return Used{}, s.deny(ctx, c, in, reasonNoCode, refuse(CodeCodeExpired, "No code is live for this session: it was used, has expired, or none was sent."))
 	}
 	if err != nil {
 		return Used{}, err

@@ -158,15 +158,23 @@ func (w *world) another() *stepup.Service {
 // over is a replica that reaches the database through store.
 func (w *world) over(store stepup.Store) *stepup.Service {
 	w.Helper()
+	return w.with(func(cfg *stepup.Config) { cfg.Store = store })
+}
+
+// with is a replica that is made of something else than the others.
+func (w *world) with(change func(*stepup.Config)) *stepup.Service {
+	w.Helper()
 	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	targets := outbound.NewTargets(true)
 	tokens := usertoken.New(usertoken.Config{Targets: targets, Now: w.clock.Now, Log: log})
 	w.Cleanup(tokens.Close)
-	return stepup.New(stepup.Config{
-		Store: store, Applications: w.store, Keys: w.keys, Tokens: tokens, Passwords: password.New(2),
+	cfg := stepup.Config{
+		Store: w.store, Applications: w.store, Keys: w.keys, Tokens: tokens, Passwords: password.New(2),
 		Identity:  idp.New(idp.Config{HTTP: http.DefaultClient, Now: w.clock.Now, Loopback: true}),
 		Messenger: w.post, Now: w.clock.Now, NewID: newID, Log: log, BaseURL: ourBase, Targets: targets, NamesOptional: true,
-	})
+	}
+	change(&cfg)
+	return stepup.New(cfg)
 }
 
 // application makes one whose users' tokens are signed with jwtKey and its name.

@@ -72,6 +72,22 @@ var contactTests = []test{
 		assert.Zero(w, w.endedAt(l))
 		assert.Len(w, w.standing(w.who).Proven, 1)
 	}},
+	{"Contact/a password that is sealed anew is the same, and ends nothing", func(w *world) {
+		l, u := w.live(w.who), w.standing(w.who).User
+		w.proved(w.who, prove(reauth.Password, reauth.First, "", at(time.Minute)))
+		other := w.user(w.who.ApplicationID)
+		reseal := func(was, now string) {
+			require.NoError(w, w.s.ResealPassword(w.Context(), w.who.ApplicationID, w.who.UserID, consent.Sealed(was), consent.Sealed(now)))
+		}
+		reseal("\x00another", "\x00lost")
+		assert.Equal(w, u, w.standing(w.who).User, "another one stands")
+		reseal("\x00pw", "\x00sealed anew")
+		u.PasswordHash = consent.Sealed("\x00sealed anew")
+		assert.Equal(w, u, w.standing(w.who).User)
+		assert.Equal(w, consent.Sealed("\x00pw"), w.standing(other).User.PasswordHash)
+		assert.Zero(w, w.endedAt(l))
+		assert.Len(w, w.standing(w.who).Proven, 1)
+	}},
 	{"Contact/a factor that was begun before the change is not verified after", func(w *world) {
 		f := factor(w.who, stepup.KindTOTP)
 		f.VerifiedAt = time.Time{}

@@ -1,4 +1,4 @@
-// Package reauthtest is the contract of reauth.Store in a form that can be run,
+// Package reauthtest is the contract of stepup.Store in a form that can be run,
 // as registrytest is that of the registry. Whoever implements the interface
 // calls Run from a test, once per database that it claims to work on.
 //

@@ -22,7 +22,7 @@ type Store interface {
 	consent.Users
 }
 
-// Run holds a store to everything that reauth.Store promises. open returns a
+// Run holds a store to everything that stepup.Store promises. open returns a
 // store that is ready for use; it is called once.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()

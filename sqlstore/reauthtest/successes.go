@@ -38,15 +38,31 @@ func newTrial(w *world) *trial {
 	require.True(w, w.swap(t.bucket, "", stamps.String()))
 	t.given, t.proof, t.log = token(w.who), proof(w.who), line(w.who)
 	t.given.Kind = stepup.StepVerification
+	judged := w.standing(w.who)
 	t.answer = stepup.Answer{ApplicationID: w.who.ApplicationID, Key: name("key"), Request: []byte("req\x00"), Text: `{"valid":true}`, At: at(time.Minute)}
 	t.success = stepup.Success{
-		Who: w.who, At: at(time.Minute), Proven: prove(reauth.TOTP, reauth.Second, t.totp.ID, at(time.Minute)),
+		Who: w.who, At: at(time.Minute), Judged: &judged, Proven: prove(reauth.TOTP, reauth.Second, t.totp.ID, at(time.Minute)),
 		CodeID: t.code.ID, Step: &stepup.FactorStep{FactorID: t.totp.ID, LastStep: 101},
 		BackupCode: &stepup.BackupUse{FactorID: t.backup.ID, Hash: []byte("a\x00")}, Token: t.brought.Hash,
 		ReverificationID: t.rev.ID, Complete: true, Proof: &t.proof, Issue: &t.given, Answer: &t.answer,
 		RefundFrom: t.bucket, Refund: at(time.Second), Log: []stepup.Audit{t.log},
 	}
 	return t
+}
+
+// byJudgement leaves of the answer what nothing but the judgement holds to the
+// user.
+func (t *trial) byJudgement(at time.Time) {
+	t.success = stepup.Success{Who: t.who, At: at, Judged: t.success.Judged, Proven: t.success.Proven, Issue: &t.given}
+}
+
+// contact changes what the application tells of the user.
+func (t *trial) contact(change func(*consent.User)) {
+	t.Helper()
+	u := t.standing(t.who).User
+	change(&u)
+	_, err := t.s.PutUser(t.Context(), u)
+	require.NoError(t, err)
 }
 
 // state is all that a trial can change.
@@ -162,6 +178,29 @@ var successTests = []test{
 				require.NoError(t, t.s.Clear(t.Context(), who, after, line(t.who)))
 			},
 			"factors changed": func(t *trial) { t.enrolled(t.who, stepup.KindPhone) },
+			"another password": func(t *trial) {
+				t.byJudgement(after)
+				t.contact(func(u *consent.User) { u.PasswordHash = consent.Sealed("\x00new") })
+			},
+			"another address": func(t *trial) {
+				t.byJudgement(after)
+				t.contact(func(u *consent.User) { u.Email = "new@example.org" })
+			},
+			"another number": func(t *trial) {
+				t.byJudgement(after)
+				t.contact(func(u *consent.User) { u.Phone = "" })
+			},
+			"a factor more": func(t *trial) {
+				t.byJudgement(after)
+				t.enrolled(t.who, stepup.KindPasskey)
+			},
+			"a factor less": func(t *trial) {
+				key := t.enrolled(t.who, stepup.KindPasskey)
+				judged := t.standing(t.who)
+				t.success.Judged = &judged
+				t.byJudgement(after)
+				require.NoError(t, t.change(stepup.FactorChange{Who: t.who, At: at(1), Remove: []string{key.ID}}))
+			},
 			"ended in the moment": func(t *trial) {
 				t.success = stepup.Success{Who: t.who, At: after, Proven: t.success.Proven}
 				require.NoError(t, t.s.Clear(t.Context(), t.who, after, line(t.who)))
@@ -173,6 +212,15 @@ var successTests = []test{
 			require.ErrorIs(w, w.s.Succeed(w.Context(), t.success), consent.ErrClaimLost, what)
 			assert.Equal(w, before, t.state(), what)
 		}
+	}},
+	{"Success/what was judged may go on in what does not count", func(w *world) {
+		t := newTrial(w)
+		t.contact(func(u *consent.User) { u.Name, u.Locale = "", "" })
+		waits := factor(t.who, stepup.KindPasskey)
+		waits.VerifiedAt = time.Time{}
+		require.NoError(w, t.change(stepup.FactorChange{Who: t.who, At: at(1), Add: &waits}))
+		t.proved(t.who, prove(reauth.Password, reauth.First, "", at(time.Second)))
+		require.NoError(w, w.s.Succeed(w.Context(), t.success))
 	}},
 	{"Success/needs a user", func(w *world) {
 		t := newTrial(w)
