@@ -33,11 +33,7 @@ func wellNamed(body []byte) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var open []openValue
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return nil
-		}
+	for token, err := d.Token(); err == nil; token, err = d.Token() {
 		if len(open) > 0 {
 			in := &open[len(open)-1]
 			if name, isText := token.(string); isText && in.object && !in.valued {
@@ -64,6 +60,7 @@ func wellNamed(body []byte) error {
 			open = open[:len(open)-1]
 		}
 	}
+	return nil
 }
 
 // pathOf is the path of the name that came last, as package json writes it.

@@ -36,6 +36,7 @@ var rules = []rule{
 	{"reauth/password", nil, "a technique keeps no state and knows no application, so that it can be reviewed alone"},
 	{"reauth/totp", []string{"reauth/code"}, "as reauth/password; what was typed is read in one place"},
 	{"reauth/passkey", nil, "as reauth/password"},
+	{"reauth/passkey/passkeytest", nil, "it stands in for what is not ours"},
 	{"guard", []string{"consent", "reauth", "reauth/usertoken", "reauth/proof", "internal/outbound"}, "other backends link it in: what it judges by, and nothing that serves or stores"},
 	{"guard/*", []string{"guard", "reauth", "reauth/usertoken", "reauth/proof"}, "as guard"},
 	{"reauth/idp", nil, "signing in at an OpenID provider has nothing to do with what it is worth"},

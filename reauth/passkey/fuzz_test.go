@@ -20,7 +20,7 @@ func FuzzFinish(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	a.key, a.id = key, bytes.Repeat([]byte{1}, 32)
+	a.Key, a.ID = key, bytes.Repeat([]byte{1}, 32)
 	options := []byte(`{"challenge": "` + b64(make([]byte, 32)) + `", "user": {"id": "` + b64(ada.Handle) + `"}}`)
 	begun := func(_, state []byte, err error) []byte {
 		var s map[string]any
@@ -35,19 +35,19 @@ func FuzzFinish(f *testing.F) {
 		return out
 	}
 	created := begun(relying.BeginRegistration(now, ada, nil, passkey.Preferred))
-	create := a.create(options)
+	create := a.Create(options)
 	have, err := relying.FinishRegistration(now, created, create)
 	if err != nil {
 		f.Fatal(err)
 	}
 	list := []passkey.Credential{have}
 	state := begun(relying.BeginAssertion(now, ada.Handle, list, passkey.Preferred))
-	a.count = 2
-	if _, _, err := relying.FinishAssertion(now, state, a.get(options), list); err != nil {
+	a.Count = 2
+	if _, _, err := relying.FinishAssertion(now, state, a.Get(options), list); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(create)
-	f.Add(a.get(options))
+	f.Add(a.Get(options))
 	f.Add([]byte(`{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"}}`))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		if _, err := relying.FinishRegistration(now, created, answer); err != nil && !closed(err) {

@@ -2,6 +2,7 @@ package passkey_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/reconsent/reconsent/reauth/passkey"
+	"github.com/reconsent/reconsent/reauth/passkey/passkeytest"
 )
 
 var (
@@ -23,8 +25,15 @@ var (
 	bob     = passkey.User{Handle: bytes.Repeat([]byte{0xb0}, 32), Name: "bob@example.org"}
 )
 
+func newAuthenticator(t testing.TB) *passkeytest.Authenticator {
+	t.Helper()
+	return passkeytest.New(t, "example.org", "https://app.example.org")
+}
+
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
 // register makes an authenticator with a credential of the user's.
-func register(t *testing.T, u passkey.User, bend ...func(*authenticator)) (*authenticator, passkey.Credential) {
+func register(t *testing.T, u passkey.User, bend ...func(*passkeytest.Authenticator)) (*passkeytest.Authenticator, passkey.Credential) {
 	t.Helper()
 	a := newAuthenticator(t)
 	for _, b := range bend {
@@ -32,15 +41,15 @@ func register(t *testing.T, u passkey.User, bend ...func(*authenticator)) (*auth
 	}
 	options, state, err := relying.BeginRegistration(now, u, nil, passkey.Preferred)
 	require.NoError(t, err)
-	c, err := relying.FinishRegistration(now.Add(time.Minute), state, a.create(options))
+	c, err := relying.FinishRegistration(now.Add(time.Minute), state, a.Create(options))
 	require.NoError(t, err)
 	return a, c
 }
 
 func TestAPasskeyIsRegisteredAndProven(t *testing.T) {
 	a, c := register(t, ada)
-	assert.Equal(t, a.id, c.ID)
-	assert.Equal(t, a.cose(), c.PublicKey)
+	assert.Equal(t, a.ID, c.ID)
+	assert.Equal(t, a.COSE(), c.PublicKey)
 	assert.EqualValues(t, 1, c.SignCount)
 	assert.Equal(t, []string{"usb", "internal"}, c.Transports, "a pigeon is none")
 	assert.True(t, c.UserVerified)
@@ -54,14 +63,14 @@ func TestAPasskeyIsRegisteredAndProven(t *testing.T) {
 	require.Equal(t, c, kept)
 
 	for i := range 3 {
-		a.count += 5
+		a.Count += 5
 		options, state, err := relying.BeginAssertion(now, ada.Handle, []passkey.Credential{kept}, passkey.Required)
 		require.NoError(t, err)
-		used, verified, err := relying.FinishAssertion(now.Add(time.Minute), state, a.get(options), []passkey.Credential{kept})
+		used, verified, err := relying.FinishAssertion(now.Add(time.Minute), state, a.Get(options), []passkey.Credential{kept})
 		require.NoError(t, err, "time %d", i)
 		assert.True(t, verified)
 		want := kept
-		want.SignCount = a.count
+		want.SignCount = a.Count
 		assert.Equal(t, want, used)
 		kept = used
 	}
@@ -110,7 +119,7 @@ func TestARegistrationThatIsRefused(t *testing.T) {
 		return out
 	}
 	for name, c := range map[string]struct {
-		bend  func(*authenticator)
+		bend  func(*passkeytest.Authenticator)
 		cose  []byte
 		v     passkey.Verification
 		after time.Duration
@@ -120,30 +129,30 @@ func TestARegistrationThatIsRefused(t *testing.T) {
 		"at its last moment":           {after: passkey.Window - 1},
 		"at its end":                   {after: passkey.Window, want: passkey.ErrRefused},
 		"years later":                  {after: 30 * 365 * 24 * time.Hour, want: passkey.ErrRefused},
-		"another origin":               {bend: func(a *authenticator) { a.origin = "https://evil.example.net" }, want: passkey.ErrRefused},
-		"another subdomain":            {bend: func(a *authenticator) { a.origin = "https://evil.example.org" }, want: passkey.ErrRefused},
-		"the origin's second":          {bend: func(a *authenticator) { a.origin = "https://example.org:8443" }},
-		"without its port":             {bend: func(a *authenticator) { a.origin = "https://example.org" }, want: passkey.ErrRefused},
-		"with a default port":          {bend: func(a *authenticator) { a.origin += ":443" }, want: passkey.ErrRefused},
-		"with a path":                  {bend: func(a *authenticator) { a.origin += "/" }, want: passkey.ErrRefused},
-		"in capitals":                  {bend: func(a *authenticator) { a.origin = "https://APP.example.org" }, want: passkey.ErrRefused},
-		"in the clear":                 {bend: func(a *authenticator) { a.origin = "http://app.example.org" }, want: passkey.ErrRefused},
-		"no origin":                    {bend: func(a *authenticator) { a.origin = "" }, want: passkey.ErrRefused},
-		"in another's frame":           {bend: func(a *authenticator) { a.client = map[string]any{"crossOrigin": true} }, want: passkey.ErrRefused},
-		"another relying party":        {bend: func(a *authenticator) { a.rpID = "example.net" }, want: passkey.ErrRefused},
-		"another challenge":            {bend: func(a *authenticator) { a.client = map[string]any{"challenge": b64(make([]byte, 32))} }, want: passkey.ErrRefused},
-		"no challenge":                 {bend: func(a *authenticator) { a.client = map[string]any{"challenge": ""} }, want: passkey.ErrRefused},
-		"another ceremony":             {bend: func(a *authenticator) { a.clientType = "webauthn.get" }, want: passkey.ErrRefused},
-		"nobody there":                 {bend: func(a *authenticator) { a.flags = uv }, want: passkey.ErrRefused},
-		"backed up, though it cannot":  {bend: func(a *authenticator) { a.flags |= bs }, want: passkey.ErrRefused},
-		"not verified":                 {bend: func(a *authenticator) { a.flags = up }},
-		"not verified, but has to be":  {bend: func(a *authenticator) { a.flags = up }, v: passkey.Required, want: passkey.ErrRefused},
+		"another origin":               {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://evil.example.net" }, want: passkey.ErrRefused},
+		"another subdomain":            {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://evil.example.org" }, want: passkey.ErrRefused},
+		"the origin's second":          {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://example.org:8443" }},
+		"without its port":             {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://example.org" }, want: passkey.ErrRefused},
+		"with a default port":          {bend: func(a *passkeytest.Authenticator) { a.Origin += ":443" }, want: passkey.ErrRefused},
+		"with a path":                  {bend: func(a *passkeytest.Authenticator) { a.Origin += "/" }, want: passkey.ErrRefused},
+		"in capitals":                  {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://APP.example.org" }, want: passkey.ErrRefused},
+		"in the clear":                 {bend: func(a *passkeytest.Authenticator) { a.Origin = "http://app.example.org" }, want: passkey.ErrRefused},
+		"no origin":                    {bend: func(a *passkeytest.Authenticator) { a.Origin = "" }, want: passkey.ErrRefused},
+		"in another's frame":           {bend: func(a *passkeytest.Authenticator) { a.Client = map[string]any{"crossOrigin": true} }, want: passkey.ErrRefused},
+		"another relying party":        {bend: func(a *passkeytest.Authenticator) { a.RPID = "example.net" }, want: passkey.ErrRefused},
+		"another challenge":            {bend: func(a *passkeytest.Authenticator) { a.Client = map[string]any{"challenge": b64(make([]byte, 32))} }, want: passkey.ErrRefused},
+		"no challenge":                 {bend: func(a *passkeytest.Authenticator) { a.Client = map[string]any{"challenge": ""} }, want: passkey.ErrRefused},
+		"another ceremony":             {bend: func(a *passkeytest.Authenticator) { a.ClientType = "webauthn.get" }, want: passkey.ErrRefused},
+		"nobody there":                 {bend: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserVerified }, want: passkey.ErrRefused},
+		"backed up, though it cannot":  {bend: func(a *passkeytest.Authenticator) { a.Flags |= passkeytest.BackedUp }, want: passkey.ErrRefused},
+		"not verified":                 {bend: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent }},
+		"not verified, but has to be":  {bend: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent }, v: passkey.Required, want: passkey.ErrRefused},
 		"an algorithm nobody asked":    {cose: key(map[int]any{1: 2, 3: -35, -1: 2, -2: make([]byte, 48), -3: make([]byte, 48)}), want: passkey.ErrRefused},
 		"a point that is on no curve":  {cose: key(map[int]any{1: 2, 3: -7, -1: 1, -2: bytes.Repeat([]byte{1}, 32), -3: bytes.Repeat([]byte{1}, 32)}), want: passkey.ErrRefused},
 		"a key of another kind":        {cose: key(map[int]any{1: 1, 3: -7, -1: 6, -2: make([]byte, 32)}), want: passkey.ErrRefused},
 		"a key of 8 KiB":               {cose: key(map[int]any{1: 3, 3: -257, -1: bytes.Repeat([]byte{0xff}, 8<<10), -2: []byte{1, 0, 1}}), want: passkey.ErrRefused},
-		"a credential without an id":   {bend: func(a *authenticator) { a.id = nil }, want: passkey.ErrMalformed},
-		"a credential's id of 1 KiB":   {bend: func(a *authenticator) { a.id = make([]byte, 1024) }, want: passkey.ErrMalformed},
+		"a credential without an id":   {bend: func(a *passkeytest.Authenticator) { a.ID = nil }, want: passkey.ErrMalformed},
+		"a credential's id of 1 KiB":   {bend: func(a *passkeytest.Authenticator) { a.ID = make([]byte, 1024) }, want: passkey.ErrMalformed},
 		"an answer of more than 32 KB": {cose: bytes.Repeat([]byte{0}, 32<<10), want: passkey.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,16 +164,16 @@ func TestARegistrationThatIsRefused(t *testing.T) {
 				c.v = passkey.Preferred
 			}
 			if c.cose == nil {
-				c.cose = a.cose()
+				c.cose = a.COSE()
 			}
 			options, state, err := relying.BeginRegistration(now, ada, nil, c.v)
 			require.NoError(t, err)
-			answer := a.createWith(options, c.cose, "none", map[string]any{})
+			answer := a.CreateWith(options, c.cose, "none", map[string]any{})
 			made, err := relying.FinishRegistration(now.Add(c.after), state, answer)
 			if c.want == nil {
 				require.NoError(t, err)
-				assert.Equal(t, a.id, made.ID)
-				assert.Equal(t, a.flags&uv != 0, made.UserVerified)
+				assert.Equal(t, a.ID, made.ID)
+				assert.Equal(t, a.Flags&passkeytest.UserVerified != 0, made.UserVerified)
 				return
 			}
 			require.ErrorIs(t, err, c.want)
@@ -196,15 +205,15 @@ func TestAStatementThatNobodyAskedForIsNotRead(t *testing.T) {
 		a := newAuthenticator(t)
 		options, state, err := relying.BeginRegistration(now, ada, nil, passkey.Preferred)
 		require.NoError(t, err)
-		_, err = relying.FinishRegistration(now, state, a.createWith(options, a.cose(), format, statement))
+		_, err = relying.FinishRegistration(now, state, a.CreateWith(options, a.COSE(), format, statement))
 		require.NoError(t, err, format)
 	}
 }
 
 func TestAnAssertionThatIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
-		registered func(*authenticator)
-		bend       func(*authenticator)
+		registered func(*passkeytest.Authenticator)
+		bend       func(*passkeytest.Authenticator)
 		v          passkey.Verification
 		after      time.Duration
 		want       error
@@ -213,54 +222,54 @@ func TestAnAssertionThatIsRefused(t *testing.T) {
 		"good":                        {},
 		"at its last moment":          {after: passkey.Window - 1},
 		"at its end":                  {after: passkey.Window, want: passkey.ErrRefused},
-		"another origin":              {bend: func(a *authenticator) { a.origin = "https://evil.example.net" }, want: passkey.ErrRefused},
-		"another subdomain":           {bend: func(a *authenticator) { a.origin = "https://evil.example.org" }, want: passkey.ErrRefused},
-		"an origin that holds ours":   {bend: func(a *authenticator) { a.origin = "https://app.example.org@evil.example.net" }, want: passkey.ErrRefused},
-		"ours with somebody before":   {bend: func(a *authenticator) { a.origin = "https://evil@app.example.org" }, want: passkey.ErrRefused},
-		"with a path":                 {bend: func(a *authenticator) { a.origin += "/evil" }, want: passkey.ErrRefused},
-		"in another's frame":          {bend: func(a *authenticator) { a.client = map[string]any{"crossOrigin": true} }, want: passkey.ErrRefused},
-		"another relying party":       {bend: func(a *authenticator) { a.rpID = "example.net" }, want: passkey.ErrRefused},
-		"another challenge":           {bend: func(a *authenticator) { a.client = map[string]any{"challenge": b64(make([]byte, 32))} }, want: passkey.ErrRefused},
-		"another ceremony":            {bend: func(a *authenticator) { a.clientType = "webauthn.create" }, want: passkey.ErrRefused},
-		"nobody there":                {bend: func(a *authenticator) { a.flags = uv }, want: passkey.ErrRefused},
-		"not verified":                {bend: func(a *authenticator) { a.flags = up }, unverified: true},
-		"not verified, but has to be": {bend: func(a *authenticator) { a.flags = up }, v: passkey.Required, want: passkey.ErrRefused},
-		"another user's handle":       {bend: func(a *authenticator) { a.handle = bob.Handle }, want: passkey.ErrRefused},
-		"no handle, as of a U2F key":  {bend: func(a *authenticator) { a.handle = nil }},
-		"an unknown credential":       {bend: func(a *authenticator) { a.id = make([]byte, 32) }, want: passkey.ErrUnknownCredential},
-		"another key":                 {bend: func(a *authenticator) { a.key = newAuthenticator(a.TB).key }, want: passkey.ErrRefused},
-		"no signature":                {bend: func(a *authenticator) { a.sign = func([]byte) []byte { return nil } }, want: passkey.ErrRefused},
-		"an altered signature": {bend: func(a *authenticator) {
-			sign := a.sign
-			a.sign = func(m []byte) []byte { s := sign(m); s[len(s)-1] ^= 1; return s }
+		"another origin":              {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://evil.example.net" }, want: passkey.ErrRefused},
+		"another subdomain":           {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://evil.example.org" }, want: passkey.ErrRefused},
+		"an origin that holds ours":   {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://app.example.org@evil.example.net" }, want: passkey.ErrRefused},
+		"ours with somebody before":   {bend: func(a *passkeytest.Authenticator) { a.Origin = "https://evil@app.example.org" }, want: passkey.ErrRefused},
+		"with a path":                 {bend: func(a *passkeytest.Authenticator) { a.Origin += "/evil" }, want: passkey.ErrRefused},
+		"in another's frame":          {bend: func(a *passkeytest.Authenticator) { a.Client = map[string]any{"crossOrigin": true} }, want: passkey.ErrRefused},
+		"another relying party":       {bend: func(a *passkeytest.Authenticator) { a.RPID = "example.net" }, want: passkey.ErrRefused},
+		"another challenge":           {bend: func(a *passkeytest.Authenticator) { a.Client = map[string]any{"challenge": b64(make([]byte, 32))} }, want: passkey.ErrRefused},
+		"another ceremony":            {bend: func(a *passkeytest.Authenticator) { a.ClientType = "webauthn.create" }, want: passkey.ErrRefused},
+		"nobody there":                {bend: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserVerified }, want: passkey.ErrRefused},
+		"not verified":                {bend: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent }, unverified: true},
+		"not verified, but has to be": {bend: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent }, v: passkey.Required, want: passkey.ErrRefused},
+		"another user's handle":       {bend: func(a *passkeytest.Authenticator) { a.Handle = bob.Handle }, want: passkey.ErrRefused},
+		"no handle, as of a U2F key":  {bend: func(a *passkeytest.Authenticator) { a.Handle = nil }},
+		"an unknown credential":       {bend: func(a *passkeytest.Authenticator) { a.ID = make([]byte, 32) }, want: passkey.ErrUnknownCredential},
+		"another key":                 {bend: func(a *passkeytest.Authenticator) { a.Key = newAuthenticator(a.TB).Key }, want: passkey.ErrRefused},
+		"no signature":                {bend: func(a *passkeytest.Authenticator) { a.Sign = func([]byte) []byte { return nil } }, want: passkey.ErrRefused},
+		"an altered signature": {bend: func(a *passkeytest.Authenticator) {
+			sign := a.Sign
+			a.Sign = func(m []byte) []byte { s := sign(m); s[len(s)-1] ^= 1; return s }
 		}, want: passkey.ErrRefused},
-		"a signature of something else": {bend: func(a *authenticator) {
-			sign := a.sign
-			a.sign = func(m []byte) []byte { return sign(m[1:]) }
+		"a signature of something else": {bend: func(a *passkeytest.Authenticator) {
+			sign := a.Sign
+			a.Sign = func(m []byte) []byte { return sign(m[1:]) }
 		}, want: passkey.ErrRefused},
 
-		"a counter that stands still": {bend: func(a *authenticator) { a.count = 7 }, want: passkey.ErrCloned},
-		"a counter that falls":        {bend: func(a *authenticator) { a.count = 6 }, want: passkey.ErrCloned},
-		"a counter that is lost":      {bend: func(a *authenticator) { a.count = 0 }, want: passkey.ErrCloned},
-		"a counter that rises by one": {bend: func(a *authenticator) { a.count = 8 }},
-		"no counter at all":           {registered: func(a *authenticator) { a.count = 0 }},
-		"a counter that appears":      {registered: func(a *authenticator) { a.count = 0 }, bend: func(a *authenticator) { a.count = 1 }},
-		"a clone without signature":   {bend: func(a *authenticator) { a.count, a.key = 6, newAuthenticator(a.TB).key }, want: passkey.ErrRefused},
+		"a counter that stands still": {bend: func(a *passkeytest.Authenticator) { a.Count = 7 }, want: passkey.ErrCloned},
+		"a counter that falls":        {bend: func(a *passkeytest.Authenticator) { a.Count = 6 }, want: passkey.ErrCloned},
+		"a counter that is lost":      {bend: func(a *passkeytest.Authenticator) { a.Count = 0 }, want: passkey.ErrCloned},
+		"a counter that rises by one": {bend: func(a *passkeytest.Authenticator) { a.Count = 8 }},
+		"no counter at all":           {registered: func(a *passkeytest.Authenticator) { a.Count = 0 }},
+		"a counter that appears":      {registered: func(a *passkeytest.Authenticator) { a.Count = 0 }, bend: func(a *passkeytest.Authenticator) { a.Count = 1 }},
+		"a clone without signature":   {bend: func(a *passkeytest.Authenticator) { a.Count, a.Key = 6, newAuthenticator(a.TB).Key }, want: passkey.ErrRefused},
 
-		"backed up, as it may be":       {registered: func(a *authenticator) { a.flags |= be }, bend: func(a *authenticator) { a.flags |= bs }},
-		"backed up, though it may not":  {bend: func(a *authenticator) { a.flags |= be | bs }, want: passkey.ErrRefused},
-		"verified for the first time":   {registered: func(a *authenticator) { a.flags = up }, bend: func(a *authenticator) { a.flags = up | uv }, unverified: true},
-		"registered without, needs one": {registered: func(a *authenticator) { a.flags = up }, v: passkey.Required, want: passkey.ErrUnknownCredential},
+		"backed up, as it may be":       {registered: func(a *passkeytest.Authenticator) { a.Flags |= passkeytest.BackupEligible }, bend: func(a *passkeytest.Authenticator) { a.Flags |= passkeytest.BackedUp }},
+		"backed up, though it may not":  {bend: func(a *passkeytest.Authenticator) { a.Flags |= passkeytest.BackupEligible | passkeytest.BackedUp }, want: passkey.ErrRefused},
+		"verified for the first time":   {registered: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent }, bend: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent | passkeytest.UserVerified }, unverified: true},
+		"registered without, needs one": {registered: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent }, v: passkey.Required, want: passkey.ErrUnknownCredential},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, have := register(t, ada, func(a *authenticator) {
-				a.count = 7
+			a, have := register(t, ada, func(a *passkeytest.Authenticator) {
+				a.Count = 7
 				if c.registered != nil {
 					c.registered(a)
 				}
 			})
-			if a.count > 0 {
-				a.count = 20
+			if a.Count > 0 {
+				a.Count = 20
 			}
 			if c.bend != nil {
 				c.bend(a)
@@ -275,12 +284,12 @@ func TestAnAssertionThatIsRefused(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			used, verified, err := relying.FinishAssertion(now.Add(c.after), state, a.get(options), list)
+			used, verified, err := relying.FinishAssertion(now.Add(c.after), state, a.Get(options), list)
 			if c.want == nil {
 				require.NoError(t, err)
 				assert.Equal(t, !c.unverified, verified)
-				assert.Equal(t, a.count, used.SignCount)
-				assert.Equal(t, a.flags&bs != 0, used.BackedUp)
+				assert.Equal(t, a.Count, used.SignCount)
+				assert.Equal(t, a.Flags&passkeytest.BackedUp != 0, used.BackedUp)
 				assert.Equal(t, have.UserVerified, used.UserVerified, "only a registration says so")
 				return
 			}
@@ -301,8 +310,8 @@ func TestAnAnswerIsGoodForItsOwnCeremonyOnly(t *testing.T) {
 		return options, state
 	}
 	options, first := begin(now)
-	a.count = 2
-	answer := a.get(options)
+	a.Count = 2
+	answer := a.Get(options)
 	_, _, err := relying.FinishAssertion(now, first, answer, list)
 	require.NoError(t, err)
 
@@ -312,9 +321,9 @@ func TestAnAnswerIsGoodForItsOwnCeremonyOnly(t *testing.T) {
 
 	creating, state, err := relying.BeginRegistration(now, ada, list, passkey.Preferred)
 	require.NoError(t, err)
-	_, _, err = relying.FinishAssertion(now, state, a.get(creating), list)
+	_, _, err = relying.FinishAssertion(now, state, a.Get(creating), list)
 	require.ErrorIs(t, err, passkey.ErrRefused, "an assertion of a registration's challenge")
-	_, err = relying.FinishRegistration(now, second, a.create(options))
+	_, err = relying.FinishRegistration(now, second, a.Create(options))
 	require.ErrorIs(t, err, passkey.ErrRefused, "a registration of an assertion's challenge")
 
 	other := relying
@@ -322,8 +331,8 @@ func TestAnAnswerIsGoodForItsOwnCeremonyOnly(t *testing.T) {
 	_, _, err = other.FinishAssertion(now, first, answer, list)
 	require.ErrorIs(t, err, passkey.ErrRefused, "the relying party's id was changed meanwhile")
 
-	a.count = 3
-	answer = a.get(asked)
+	a.Count = 3
+	answer = a.Get(asked)
 	for _, broken := range []string{"", "null", "{}", "[]", string(second[:len(second)-1]), strings.Replace(string(second), `"preferred"`, `"discouraged"`, 1), strings.Replace(string(second), `"allowed":[`, `"other":[`, 1)} {
 		_, _, err = relying.FinishAssertion(now, []byte(broken), answer, list)
 		require.ErrorIs(t, err, passkey.ErrRefused, broken)
@@ -337,35 +346,35 @@ func TestAnAnswerIsGoodForItsOwnCeremonyOnly(t *testing.T) {
 func TestACredentialIsItsUsersOwn(t *testing.T) {
 	a, hers := register(t, ada)
 	b, his := register(t, bob)
-	a.count, b.count = 2, 2
+	a.Count, b.Count = 2, 2
 	options, state, err := relying.BeginAssertion(now, ada.Handle, []passkey.Credential{hers}, passkey.Preferred)
 	require.NoError(t, err)
 
-	_, _, err = relying.FinishAssertion(now, state, b.get(options), []passkey.Credential{hers})
+	_, _, err = relying.FinishAssertion(now, state, b.Get(options), []passkey.Credential{hers})
 	require.ErrorIs(t, err, passkey.ErrUnknownCredential, "his passkey in her ceremony")
-	b.handle = ada.Handle
-	_, _, err = relying.FinishAssertion(now, state, b.get(options), []passkey.Credential{hers})
+	b.Handle = ada.Handle
+	_, _, err = relying.FinishAssertion(now, state, b.Get(options), []passkey.Credential{hers})
 	require.ErrorIs(t, err, passkey.ErrUnknownCredential, "with her handle")
-	b.id = a.id
-	_, _, err = relying.FinishAssertion(now, state, b.get(options), []passkey.Credential{hers})
+	b.ID = a.ID
+	_, _, err = relying.FinishAssertion(now, state, b.Get(options), []passkey.Credential{hers})
 	require.ErrorIs(t, err, passkey.ErrRefused, "and under her passkey's id")
 
-	_, _, err = relying.FinishAssertion(now, state, a.get(options), []passkey.Credential{his})
+	_, _, err = relying.FinishAssertion(now, state, a.Get(options), []passkey.Credential{his})
 	require.ErrorIs(t, err, passkey.ErrUnknownCredential, "her passkey, his credentials")
-	_, _, err = relying.FinishAssertion(now, state, a.get(options), nil)
+	_, _, err = relying.FinishAssertion(now, state, a.Get(options), nil)
 	require.ErrorIs(t, err, passkey.ErrUnknownCredential, "removed meanwhile")
 
 	// One that was added meanwhile was not asked for.
 	c, later := register(t, ada)
-	c.count = 2
-	_, _, err = relying.FinishAssertion(now, state, c.get(options), []passkey.Credential{hers, later})
+	c.Count = 2
+	_, _, err = relying.FinishAssertion(now, state, c.Get(options), []passkey.Credential{hers, later})
 	require.ErrorIs(t, err, passkey.ErrRefused)
-	_, _, err = relying.FinishAssertion(now, state, a.get(options), []passkey.Credential{hers, later})
+	_, _, err = relying.FinishAssertion(now, state, a.Get(options), []passkey.Credential{hers, later})
 	require.NoError(t, err)
 }
 
 func TestOnlyVerifiedPasskeysAreAskedWhereVerificationIsRequired(t *testing.T) {
-	_, weak := register(t, ada, func(a *authenticator) { a.flags = up })
+	_, weak := register(t, ada, func(a *passkeytest.Authenticator) { a.Flags = passkeytest.UserPresent })
 	a, strong := register(t, ada)
 	list := []passkey.Credential{weak, strong}
 	options, state, err := relying.BeginAssertion(now, ada.Handle, list, passkey.Required)
@@ -373,8 +382,8 @@ func TestOnlyVerifiedPasskeysAreAskedWhereVerificationIsRequired(t *testing.T) {
 	assert.NotContains(t, string(options), b64(weak.ID))
 	assert.Contains(t, string(options), b64(strong.ID))
 	assert.Equal(t, []passkey.Credential{weak, strong}, list, "the caller's list is left as it was")
-	a.count++
-	_, verified, err := relying.FinishAssertion(now, state, a.get(options), list)
+	a.Count++
+	_, verified, err := relying.FinishAssertion(now, state, a.Get(options), list)
 	require.NoError(t, err)
 	assert.True(t, verified)
 }
@@ -386,7 +395,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	require.NoError(t, err)
 	creating, created, err := relying.BeginRegistration(now, ada, list, passkey.Preferred)
 	require.NoError(t, err)
-	good, create := string(a.get(options)), string(a.create(creating))
+	good, create := string(a.Get(options)), string(a.Create(creating))
 	for name, answer := range map[string]string{
 		"nothing":         "",
 		"null":            "null",

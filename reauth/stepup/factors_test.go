@@ -139,7 +139,7 @@ func TestAChangeOfFactorsEndsWhatIsLiveAndIsTold(t *testing.T) {
 			case "totp":
 				_, err = w.VerifyFactor(ctx(w), setup, begun.Factor.ID, stepup.Proof{Code: w.shows(begun.Secret, 0)})
 			case "passkey":
-				_, err = w.VerifyFactor(ctx(w), setup, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+				_, err = w.VerifyFactor(ctx(w), setup, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
 			case "phone":
 				_, err = w.VerifyFactor(ctx(w), setup, begun.Factor.ID, stepup.Proof{Code: typed})
 			case "backup_codes":
@@ -326,7 +326,7 @@ func TestAFactorIsVerifiedByItsOwnStrategy(t *testing.T) {
 		case stepup.KindPhone:
 			right.Code = w.code()
 		case stepup.KindPasskey:
-			right.Credential = newAuthenticator(t).create(begun.Options)
+			right.Credential = newAuthenticator(t).Create(begun.Options)
 		}
 		for _, other := range []reauth.Factor{reauth.Password, reauth.EmailCode, reauth.BackupCode, reauth.IDP, "another"} {
 			right.Strategy = other

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/passkey/passkeytest"
 	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
@@ -67,8 +68,8 @@ func TestAPasskeyWithoutVerificationIsOneCategory(t *testing.T) {
 	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
 	require.NoError(t, err)
 	key := newAuthenticator(t)
-	key.flags = present
-	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+	key.Flags = passkeytest.UserPresent
+	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
 	require.NoError(t, err)
 	w.advance(time.Minute)
 
@@ -93,8 +94,8 @@ func TestAChallengeListsWhatHelps(t *testing.T) {
 	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
 	require.NoError(t, err)
 	key := newAuthenticator(t)
-	key.flags = present
-	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+	key.Flags = passkeytest.UserPresent
+	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
 	require.NoError(t, err)
 	w.withTOTP(ada, withPassword)
 	w.advance(time.Hour)
@@ -233,8 +234,8 @@ func TestAKeyWithoutVerificationIsNotListed(t *testing.T) {
 	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
 	require.NoError(t, err)
 	key := newAuthenticator(t)
-	key.flags = present
-	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+	key.Flags = passkeytest.UserPresent
+	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
 	require.NoError(t, err)
 	w.advance(time.Minute)
 

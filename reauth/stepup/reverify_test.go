@@ -81,7 +81,7 @@ func TestEachStrategyRightAndWrong(t *testing.T) {
 	app, _ := w.withTOTP(ada, withPassword)
 	backup := w.withBackup(ada, withPassword, byTOTP(w, app))
 	stranger := newAuthenticator(t)
-	stranger.id, stranger.handle = key.id, key.handle
+	stranger.ID, stranger.Handle = key.ID, key.Handle
 
 	for _, tt := range []struct {
 		f            reauth.Factor
@@ -321,27 +321,27 @@ func TestAPasskeyAnswersItsOwnChallengeOnce(t *testing.T) {
 	prepare := func(id string) json.RawMessage {
 		_, p, err := w.Prepare(ctx(w), ada, id, reauth.Passkey, "")
 		require.NoError(t, err)
-		key.count++
+		key.Count++
 		return p.Options
 	}
 	v, other := w.begun(ada, stepup.Ask{Level: "medium"}), w.begun(ada, stepup.Ask{Level: "medium"})
-	w.refused(stepup.CodeNotPrepared, attempt(v.ID, key.get(json.RawMessage(`{"challenge":"AAAA"}`))), "nothing was prepared")
+	w.refused(stepup.CodeNotPrepared, attempt(v.ID, key.Get(json.RawMessage(`{"challenge":"AAAA"}`))), "nothing was prepared")
 	first := prepare(v.ID)
 	second := prepare(v.ID)
-	w.refused(stepup.CodeFactorIncorrect, attempt(v.ID, key.get(first)), "another challenge came in its place")
-	w.refused(stepup.CodeNotPrepared, attempt(v.ID, key.get(second)), "a challenge is good for one answer")
+	w.refused(stepup.CodeFactorIncorrect, attempt(v.ID, key.Get(first)), "another challenge came in its place")
+	w.refused(stepup.CodeNotPrepared, attempt(v.ID, key.Get(second)), "a challenge is good for one answer")
 	prepare(other.ID)
-	w.refused(stepup.CodeFactorIncorrect, attempt(other.ID, key.get(prepare(v.ID))), "another reverification's")
+	w.refused(stepup.CodeFactorIncorrect, attempt(other.ID, key.Get(prepare(v.ID))), "another reverification's")
 	late := prepare(v.ID)
 	w.advance(5 * time.Minute)
-	w.refused(stepup.CodeFactorIncorrect, attempt(v.ID, key.get(late)))
+	w.refused(stepup.CodeFactorIncorrect, attempt(v.ID, key.Get(late)))
 	prepare(v.ID)
 	w.refused(consent.CodeInvalidRequest, attempt(v.ID, []byte(`{"id":1}`)))
-	good := key.get(prepare(v.ID))
+	good := key.Get(prepare(v.ID))
 	require.NoError(t, attempt(v.ID, good))
 	again := prepare(other.ID)
-	key.count = 1
-	w.refused(stepup.CodeFactorIncorrect, attempt(other.ID, key.get(again)), "its counter went back")
+	key.Count = 1
+	w.refused(stepup.CodeFactorIncorrect, attempt(other.ID, key.Get(again)), "its counter went back")
 	assert.Equal(t, "passkey_cloned", w.trail(stepup.ActionFailed)[0].Reason)
 }
 

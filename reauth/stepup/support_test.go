@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -16,6 +17,7 @@ import (
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/internal/pgtest"
 	"github.com/reconsent/reconsent/reauth"
+	"github.com/reconsent/reconsent/reauth/passkey/passkeytest"
 	"github.com/reconsent/reconsent/reauth/proof"
 	"github.com/reconsent/reconsent/reauth/stepup"
 	"github.com/reconsent/reconsent/sqlstore"
@@ -182,26 +184,31 @@ func (w *world) withBackup(c *stepup.Caller, answers ...answer) []string {
 	return made.Codes
 }
 
+func newAuthenticator(t testing.TB) *passkeytest.Authenticator {
+	t.Helper()
+	return passkeytest.New(t, "app.example", "https://app.example")
+}
+
 // withPasskey gives a caller a passkey.
-func (w *world) withPasskey(c *stepup.Caller, answers ...answer) (*authenticator, string) {
+func (w *world) withPasskey(c *stepup.Caller, answers ...answer) (*passkeytest.Authenticator, string) {
 	w.Helper()
 	begun, err := w.Enrol(ctx(w), c, stepup.KindPasskey, "", "", w.strongest(c, answers...))
 	require.NoError(w, err)
 	key := newAuthenticator(w.T)
-	_, err = w.VerifyFactor(ctx(w), c, begun.Factor.ID, stepup.Proof{Credential: key.create(begun.Options)})
+	_, err = w.VerifyFactor(ctx(w), c, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
 	require.NoError(w, err)
 	w.advance(time.Minute)
 	return key, begun.Factor.ID
 }
 
 // byPasskey has a challenge made and signs it.
-func (w *world) byPasskey(c *stepup.Caller, key *authenticator) answer {
+func (w *world) byPasskey(c *stepup.Caller, key *passkeytest.Authenticator) answer {
 	return func(id string) stepup.Proof {
 		w.Helper()
 		_, p, err := w.Prepare(ctx(w), c, id, reauth.Passkey, "")
 		require.NoError(w, err)
-		key.count++
-		return stepup.Proof{Strategy: reauth.Passkey, Credential: key.get(p.Options)}
+		key.Count++
+		return stepup.Proof{Strategy: reauth.Passkey, Credential: key.Get(p.Options)}
 	}
 }
 
