@@ -50,8 +50,8 @@ type told struct {
 // look is one of the steps before messages are sent.
 type look func(context.Context, *record, []*parcel) error
 
-// send looks again at some messages of the batch, and sends what still holds.
-// Where that takes long, it looks once more: somebody may have reconsented
+// send looks again at the batch's messages, all at once, and sends what still
+// holds. Where that takes long, it looks once more: somebody may have reconsented
 // meanwhile.
 func (b *batch) send(ctx context.Context, r *record, claimed []consent.Frozen) error {
 	parcels := make([]*parcel, len(claimed))

@@ -37,7 +37,7 @@ func (d *desk) states(ids []string) map[consent.DigestState]int {
 
 func TestABatchIsSentAndRecorded(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(2*together + 3)
+	ids := d.batchOf(2*consent.DigestBatch + 3)
 	require.NoError(t, d.Do(t.Context(), consent.DigestKey(d.app.ID, append(ids, "dgt_gone")...)))
 	assert.Len(t, d.post.sent, len(ids))
 	for _, id := range ids {
@@ -49,17 +49,17 @@ func TestABatchIsSentAndRecorded(t *testing.T) {
 
 func TestOneOfABatchThatIsRefusedOrPutOffIsItsOwnTrouble(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together + 2)
+	ids := d.batchOf(consent.DigestBatch + 2)
 	d.post.fails = []error{nil, ErrRefused, errLater, nil, fmt.Errorf("%w: 530", ErrMisconfigured)}
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
-	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together - 1, consent.DigestFailed: 1, consent.DigestFrozen: 2}, d.states(ids))
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: consent.DigestBatch - 1, consent.DigestFailed: 1, consent.DigestFrozen: 2}, d.states(ids))
 	assert.Len(t, d.post.tried, len(ids))
 	assert.Equal(t, "email: ", d.gate.last(), "mails are taken")
 }
 
 func TestAMailServerThatIsAwayIsAskedOnceABatch(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(3 * together)
+	ids := d.batchOf(3 * consent.DigestBatch)
 	d.post.fails = []error{errLater} // of the first, which is a try ahead
 	d.send(ids[0])
 	d.at = d.digest(ids[0]).DueAt
@@ -79,7 +79,7 @@ func TestAMailServerThatIsAwayIsAskedOnceABatch(t *testing.T) {
 		assert.Empty(t, digest.ClaimID)
 		tries[digest.Tries]++
 	}
-	assert.Equal(t, map[int]int{1: 3*together - 1}, tries)
+	assert.Equal(t, map[int]int{1: 3*consent.DigestBatch - 1}, tries)
 	d.at = d.at.Add(time.Hour)
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Len(t, d.post.sent, len(ids), "each once")
@@ -87,7 +87,7 @@ func TestAMailServerThatIsAwayIsAskedOnceABatch(t *testing.T) {
 
 func TestWhatABatchHasNoTimeForIsLeftToAnotherJob(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(2 * together)
+	ids := d.batchOf(2 * consent.DigestBatch)
 	d.post.during = func() { d.at = d.at.Add(beginFor) } // a server that takes its time
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Len(t, d.post.sent, 1)
@@ -104,13 +104,13 @@ func TestWhatABatchHasNoTimeForIsLeftToAnotherJob(t *testing.T) {
 
 func TestABatchThatIsCalledOffRecordsWhatWasAccepted(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(2 * together)
+	ids := d.batchOf(2 * consent.DigestBatch)
 	ctx, cancel := context.WithCancel(t.Context())
 	d.post.fail(3, nil)
 	d.post.during = cancel
 	require.NoError(t, d.Send(ctx, d.app.ID, ids...))
 	require.Len(t, d.post.sent, 1)
-	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: 1, consent.DigestFrozen: 2*together - 1}, d.states(ids))
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: 1, consent.DigestFrozen: 2*consent.DigestBatch - 1}, d.states(ids))
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Len(t, d.post.sent, len(ids), "and nothing twice")
 }
@@ -131,7 +131,7 @@ func TestAnAcceptanceIsRecordedAtOnce(t *testing.T) {
 
 func TestWhatCannotBeRecordedOfOneIsRecordedOfTheOthers(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together)
+	ids := d.batchOf(consent.DigestBatch)
 	calls := 0
 	d.reg.finish = func() error {
 		if calls++; calls <= 2 { // of all, and of the first alone
@@ -140,13 +140,13 @@ func TestWhatCannotBeRecordedOfOneIsRecordedOfTheOthers(t *testing.T) {
 		return nil
 	}
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
-	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together}, d.states(ids), "and of the one when that works again")
-	assert.Len(t, d.post.sent, together)
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: consent.DigestBatch}, d.states(ids), "and of the one when that works again")
+	assert.Len(t, d.post.sent, consent.DigestBatch)
 }
 
 func TestWhatCannotBeRecordedIsTriedForAsLongAsTheMessagesAreOurs(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together)
+	ids := d.batchOf(consent.DigestBatch)
 	begin := d.at
 	d.reg.finish = func() error {
 		if d.at.Sub(begin) < time.Minute { // a database that comes back
@@ -156,9 +156,9 @@ func TestWhatCannotBeRecordedIsTriedForAsLongAsTheMessagesAreOurs(t *testing.T) 
 	}
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Less(t, d.at.Sub(begin), claimFor)
-	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together}, d.states(ids))
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: consent.DigestBatch}, d.states(ids))
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
-	assert.Len(t, d.post.sent, together, "nothing twice")
+	assert.Len(t, d.post.sent, consent.DigestBatch, "nothing twice")
 }
 
 func TestWhatCanNeverBeRecordedIsNotSentWithoutEnd(t *testing.T) {
@@ -206,7 +206,7 @@ func TestWhoReconsentedWhileOthersWereWrittenToIsNotReminded(t *testing.T) {
 // that counts. What is not on record is sent again where a process dies.
 func TestWhatIsAcceptedIsSoonOnRecord(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together)
+	ids := d.batchOf(consent.DigestBatch)
 	sent, most := 0, 0
 	var during func()
 	during = func() {
@@ -217,16 +217,16 @@ func TestWhatIsAcceptedIsSoonOnRecord(t *testing.T) {
 	d.post.during = during
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Equal(t, recordEach, most)
-	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: together}, d.states(ids))
+	assert.Equal(t, map[consent.DigestState]int{consent.DigestSent: consent.DigestBatch}, d.states(ids))
 }
 
 func TestTheLookIsNewOnlyWhereItHasGrownOld(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together)
+	ids := d.batchOf(consent.DigestBatch)
 	looks := 0
 	d.reg.consent = func(*consent.Consent) error { looks++; return nil }
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
-	assert.Equal(t, together, looks, "once each")
+	assert.Equal(t, consent.DigestBatch, looks, "once each")
 }
 
 func TestAStopIsNoFailureOfTheServer(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/reconsent/reconsent/consent"
@@ -135,10 +134,6 @@ const (
 	// beginFor is for how long a batch begins messages. What is left then is for
 	// another job.
 	beginFor = 30 * time.Second
-	// together is how many messages are looked at again, and linked, as one: all
-	// that a job has. The look is done once more where sending takes long, and
-	// what was accepted is recorded without waiting for the rest.
-	together = consent.DigestBatch
 	// recordEach is how many messages may be accepted before that is recorded: so
 	// many are sent again, under the same Message-ID, where a process dies.
 	recordEach = 10
@@ -187,9 +182,7 @@ func (n *Notifier) Send(ctx context.Context, applicationID string, digestIDs ...
 	}
 	b := &batch{Notifier: n, app: &app, channel: claimed[0].Digest.Channel, until: now.Add(beginFor), claimed: now.Add(claimFor)}
 	r := &record{batch: b, last: now}
-	for group := range slices.Chunk(claimed, together) {
-		err = errors.Join(err, b.send(ctx, r, group))
-	}
+	err = b.send(ctx, r, claimed)
 	return errors.Join(err, b.close(ctx, r))
 }
 

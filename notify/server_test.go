@@ -25,7 +25,7 @@ func (d *desk) marked() int {
 // everybody for an hour, with words that are about the addresses.
 func TestAServerThatRefusesEverybodyMarksNobody(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(2 * together)
+	ids := d.batchOf(2 * consent.DigestBatch)
 	d.accepts(consent.ChannelEmail) // all was well before
 	d.post.fail(len(ids), errNoSuchUser)
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
@@ -44,9 +44,9 @@ func TestAServerThatRefusesEverybodyMarksNobody(t *testing.T) {
 
 func TestAServerThatBeginsToRefuseEverybodyInTheMiddleMarksNobody(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together)
+	ids := d.batchOf(consent.DigestBatch)
 	d.post.fails = []error{nil, nil}
-	d.post.fail(together-2, errNoSuchUser)
+	d.post.fail(consent.DigestBatch-2, errNoSuchUser)
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Zero(t, d.marked())
 	assert.Contains(t, d.gate.last(), "It refuses")
@@ -66,7 +66,7 @@ func TestAServerThatRefusesOneByOneMarksNobodyForLong(t *testing.T) {
 
 func TestOneAddressThatIsRefusedAmongOthersIsMarked(t *testing.T) {
 	d := newDesk(t)
-	ids := d.batchOf(together)
+	ids := d.batchOf(consent.DigestBatch)
 	d.post.fails = []error{errNoSuchUser, errNoSuchUser} // before the others are taken
 	require.NoError(t, d.Send(t.Context(), d.app.ID, ids...))
 	assert.Equal(t, 2, d.marked())
