@@ -3,7 +3,6 @@ package email
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"slices"
 	"sync"
@@ -218,11 +217,6 @@ func (c *connection) send(ctx context.Context, l *gomail.Msg) error {
 	if _, err := l.WriteTo(w); err != nil {
 		return &fault{content, err}
 	}
-	return c.finish(w)
-}
-
-// finish ends a mail, and waits for what the server makes of it.
-func (c *connection) finish(w io.Closer) error {
 	if err := c.smtp.UpdateDeadline(c.finalTimeout); err != nil {
 		return &fault{content, err}
 	}
