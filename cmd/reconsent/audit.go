@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
@@ -76,14 +77,17 @@ func readAudit(ctx context.Context, std stdio, sys *system, o auditOptions, now 
 		return eachOf(ctx, trails, o.limit, func(slug string, a *stepup.Audit) error { return to.Encode(auditJSONOf(slug, a)) })
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, auditGap, ' ', 0)
-	for _, c := range auditColumns {
-		_, _ = fmt.Fprint(w, c.name, c.end())
+	row := func(cell func(c *auditColumn) string) {
+		cells := make([]string, len(auditColumns))
+		for i := range auditColumns {
+			cells[i] = cell(&auditColumns[i])
+		}
+		_, _ = fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
+	row(func(c *auditColumn) string { return c.name })
 	lines := 0
 	err = eachOf(ctx, trails, o.limit, func(slug string, a *stepup.Audit) error {
-		for _, c := range auditColumns {
-			_, _ = fmt.Fprint(w, cmp.Or(inCell(c.of(slug, a), c.width), "-"), c.end())
-		}
+		row(func(c *auditColumn) string { return cmp.Or(inCell(c.of(slug, a), c.width), "-") })
 		if lines++; lines%auditPage == 0 {
 			return w.Flush() // what is long shows as it comes, a page aligned at a time
 		}
@@ -114,14 +118,6 @@ var auditColumns = []auditColumn{
 	{"ACTION", 24, func(_ string, a *stepup.Audit) string { return string(a.Action) }},
 	{"REASON", 18, func(_ string, a *stepup.Audit) string { return a.Reason }},
 	{"ABOUT", 16, func(_ string, a *stepup.Audit) string { return cmp.Or(string(a.Factor), a.Operation, a.Level) }},
-}
-
-// end is what follows a cell.
-func (c auditColumn) end() string {
-	if c.name == auditColumns[len(auditColumns)-1].name {
-		return "\n"
-	}
-	return "\t"
 }
 
 // inCell keeps what somebody sent from drawing on the terminal, or in the table,

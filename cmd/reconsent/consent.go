@@ -37,11 +37,10 @@ func onSystem(std stdio, f func(cmd *cobra.Command, args []string, sys *system) 
 		if err != nil {
 			return err
 		}
-		if dev { // another registry beside dev's keys: what was sealed under them would be lost there
-			err = sys.reauth.CheckKeys(cmd.Context())
-		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("--%s: this registry is not what that dev keeps: %w", devFlag, err), sys.close())
+		if dev { // another registry beside dev's keys: what was sealed under its own would be lost
+			if err := sys.reauth.CheckKeys(cmd.Context()); err != nil {
+				return errors.Join(fmt.Errorf("--%s: this registry is not what that dev keeps: %w", devFlag, err), sys.close())
+			}
 		}
 		return errors.Join(f(cmd, args, sys), sys.close())
 	}
