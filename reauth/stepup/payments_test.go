@@ -9,7 +9,6 @@ import (
 
 	"github.com/reconsent/reconsent/consent"
 	"github.com/reconsent/reconsent/reauth"
-	"github.com/reconsent/reconsent/reauth/passkey/passkeytest"
 	"github.com/reconsent/reconsent/reauth/stepup"
 )
 
@@ -65,13 +64,7 @@ func TestAPasskeyWithoutVerificationIsOneCategory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.caller(nil)
-	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
-	require.NoError(t, err)
-	key := newAuthenticator(t)
-	key.Flags = passkeytest.UserPresent
-	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
-	require.NoError(t, err)
-	w.advance(time.Minute)
+	key := w.withPossession(ada, withPassword)
 
 	v := w.prove(ada, stepup.Ask{Level: "medium"}, w.byPasskey(ada, key))
 	require.Equal(t, stepup.Complete, v.Status, "it is a first factor")
@@ -79,7 +72,7 @@ func TestAPasskeyWithoutVerificationIsOneCategory(t *testing.T) {
 	assert.NotContains(t, w.claims(v.Proof).AMR, "user")
 
 	pay := w.paid(ada, payment)
-	_, _, err = w.Prepare(ctx(w), ada, pay.ID, reauth.Passkey, "")
+	_, _, err := w.Prepare(ctx(w), ada, pay.ID, reauth.Passkey, "")
 	w.refused(stepup.CodeStrategyUnavailable, err, "sca asks for verification")
 }
 
@@ -91,12 +84,7 @@ func TestAChallengeListsWhatHelps(t *testing.T) {
 		s.OpenID = stepup.OpenID{Issuer: "http://127.0.0.1:9", ClientID: "reconsent", ClientSecret: "of-the-provider"}
 	})
 	ada := w.caller(nil)
-	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
-	require.NoError(t, err)
-	key := newAuthenticator(t)
-	key.Flags = passkeytest.UserPresent
-	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
-	require.NoError(t, err)
+	w.withPossession(ada, withPassword)
 	w.withTOTP(ada, withPassword)
 	w.advance(time.Hour)
 	strategies := func(list []reauth.Usable) (names []reauth.Factor) {
@@ -122,7 +110,7 @@ func TestAChallengeListsWhatHelps(t *testing.T) {
 	// So does that which a backend is given for it.
 	other := use(w.prove(ada, stepup.Ask{Level: "medium"}, withPassword).Proof, "anything")
 	other.Level = "critical"
-	_, err = w.Use(ctx(w), w.app.ID, other)
+	_, err := w.Use(ctx(w), w.app.ID, other)
 	assert.Equal(t, all, strategies(w.shortOf(err).Challenge.Factors))
 	sudo, err := w.Sudo(ctx(w), ada, secret, "")
 	require.NoError(t, err)
@@ -231,17 +219,11 @@ func TestAKeyWithoutVerificationIsNotListed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.caller(nil)
-	begun, err := w.Enrol(ctx(w), ada, stepup.KindPasskey, "", "", w.strongest(ada, withPassword))
-	require.NoError(t, err)
-	key := newAuthenticator(t)
-	key.Flags = passkeytest.UserPresent
-	_, err = w.VerifyFactor(ctx(w), ada, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
-	require.NoError(t, err)
-	w.advance(time.Minute)
+	w.withPossession(ada, withPassword)
 
 	assert.NotContains(t, strategies(w.paid(ada, payment), reauth.First), reauth.Passkey)
 	assert.Contains(t, strategies(w.begun(ada, stepup.Ask{Level: "medium"}), reauth.First), reauth.Passkey)
 	w.change("ada", func(u *consent.User) { u.PasswordHash = nil })
-	_, err = w.Begin(ctx(w), ada, stepup.Begin{Ask: stepup.Ask{Operation: "pay"}, Details: payment})
+	_, err := w.Begin(ctx(w), ada, stepup.Begin{Ask: stepup.Ask{Operation: "pay"}, Details: payment})
 	w.refused(stepup.CodeNoFactorAvailable, err)
 }

@@ -189,16 +189,31 @@ func newAuthenticator(t testing.TB) *passkeytest.Authenticator {
 	return passkeytest.New(t, "app.example", "https://app.example")
 }
 
-// withPasskey gives a caller a passkey.
+// withPasskey gives a caller a passkey that verifies them.
 func (w *world) withPasskey(c *stepup.Caller, answers ...answer) (*passkeytest.Authenticator, string) {
+	w.Helper()
+	key := newAuthenticator(w.T)
+	return key, w.enrolled(key, c, answers...)
+}
+
+// withPossession gives a caller a passkey that cannot verify them.
+func (w *world) withPossession(c *stepup.Caller, answers ...answer) *passkeytest.Authenticator {
+	w.Helper()
+	key := newAuthenticator(w.T)
+	key.Flags = passkeytest.UserPresent
+	w.enrolled(key, c, answers...)
+	return key
+}
+
+// enrolled enrols a passkey, and uses it for the first time.
+func (w *world) enrolled(key *passkeytest.Authenticator, c *stepup.Caller, answers ...answer) (id string) {
 	w.Helper()
 	begun, err := w.Enrol(ctx(w), c, stepup.KindPasskey, "", "", w.strongest(c, answers...))
 	require.NoError(w, err)
-	key := newAuthenticator(w.T)
 	_, err = w.VerifyFactor(ctx(w), c, begun.Factor.ID, stepup.Proof{Credential: key.Create(begun.Options)})
 	require.NoError(w, err)
 	w.advance(time.Minute)
-	return key, begun.Factor.ID
+	return begun.Factor.ID
 }
 
 // byPasskey has a challenge made and signs it.
